@@ -1,0 +1,101 @@
+import type { JsMsg } from '@nats-io/jetstream';
+import { type Envelope, type EventContract, eventFilter, streamOf } from '@nixfleet/schema';
+import type { Transaction } from 'kysely';
+import type { Static, TSchema } from 'typebox';
+import { type ConsumerDeps, runConsumer, settleFailure } from './consumers.ts';
+import type { Database } from './database.ts';
+import { decodeEnvelope } from './envelope.ts';
+import { claimInbox } from './inbox.ts';
+
+/** A reaction to one kind of event: the inbox row and the effect are one transaction, so a redelivery does nothing. */
+export interface Subscription<Tables, Contract> {
+  readonly event: Contract;
+  /** `<service>-<reaction>`; instances of a service share it. */
+  readonly consumer: string;
+  readonly handle: (
+    tx: Transaction<Tables>,
+    envelope: Contract extends EventContract<infer Data extends TSchema> ? Envelope<Static<Data>> : never,
+  ) => Promise<void>;
+}
+
+/** Ties the handler's types to its event. */
+export const defineSubscription = <Tables, Contract>(
+  subscription: Subscription<Tables, Contract>,
+): Subscription<Tables, Contract> => subscription;
+
+export interface SubscriptionDeps<Tables> extends ConsumerDeps {
+  readonly db: Database<Tables>;
+  /** Called after an event's effect is committed. */
+  readonly onHandled?: (consumer: string) => void;
+}
+
+/** Events handled one after another within a consumer: their order is kept. */
+const maxMessages = 100;
+
+export function startSubscription<Tables, Data extends TSchema>(
+  deps: SubscriptionDeps<Tables>,
+  subscription: Subscription<Tables, EventContract<Data>>,
+): AsyncDisposable {
+  const { event, consumer } = subscription;
+  const handle = subscription.handle as (tx: Transaction<Tables>, envelope: Envelope<Static<Data>>) => Promise<void>;
+  const handleOne = async (message: JsMsg): Promise<void> => {
+    try {
+      await deps.db.ready;
+      const envelope = decodeEnvelope(event, message.data);
+      const fresh = await deps.db.transaction(async (tx) => {
+        if (!(await claimInbox(tx, consumer, envelope.id))) return false;
+        await handle(tx, envelope);
+        return true;
+      });
+      message.ack();
+      deps.metrics.messages.inc({ consumer, outcome: fresh ? 'handled' : 'repeated' });
+      if (fresh) deps.onHandled?.(consumer);
+    } catch (error) {
+      await settleFailure(deps, consumer, message, error);
+    }
+  };
+  return runConsumer(
+    deps,
+    { stream: streamOf(event), filter: eventFilter(event), consumer, maxMessages },
+    async (batch) => {
+      for (const message of batch) await handleOne(message);
+    },
+  );
+}
+
+export interface BatchSubscription<Value> {
+  readonly stream: string;
+  readonly filter: string;
+  readonly consumer: string;
+  readonly maxMessages: number;
+  /** Throws `invalid_input` for what is no such message; that one is put aside alone. */
+  readonly decode: (message: { readonly subject: string; readonly data: Uint8Array }) => Value;
+  /** Applies a batch; must bear repeats, since there is no inbox. */
+  readonly handle: (values: readonly Value[]) => Promise<void>;
+}
+
+/** For messages that come by the thousand: batches, acknowledged after `handle` has committed. */
+export function startBatchSubscription<Value>(
+  deps: ConsumerDeps,
+  subscription: BatchSubscription<Value>,
+): AsyncDisposable {
+  const { consumer } = subscription;
+  return runConsumer(deps, subscription, async (batch) => {
+    const good: { message: JsMsg; value: Value }[] = [];
+    for (const message of batch) {
+      try {
+        good.push({ message, value: subscription.decode(message) });
+      } catch (error) {
+        await settleFailure(deps, consumer, message, error);
+      }
+    }
+    if (good.length === 0) return;
+    try {
+      await subscription.handle(good.map(({ value }) => value));
+      for (const { message } of good) message.ack();
+      deps.metrics.messages.inc({ consumer, outcome: 'handled' }, good.length);
+    } catch (error) {
+      for (const { message } of good) await settleFailure(deps, consumer, message, error);
+    }
+  });
+}

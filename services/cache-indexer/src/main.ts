@@ -1,0 +1,4 @@
+import { runService } from '@nixfleet/service';
+import { startCacheIndexer } from './service.ts';
+
+await runService(startCacheIndexer);
