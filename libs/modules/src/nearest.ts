@@ -36,10 +36,13 @@ export function nearestNames(name: string, candidates: Iterable<string>): readon
     .map((entry) => entry.candidate);
 }
 
-/** `Did you mean a, b or c?`, or undefined when nothing is near. */
-export function didYouMean(name: string, candidates: Iterable<string>): string | undefined {
-  const names = nearestNames(name, candidates);
-  if (names.length === 0) return undefined;
-  const last = names.at(-1) ?? '';
+/** `Did you mean a, b or c?`, or undefined without names. */
+export function didYouMeanOneOf(names: readonly string[]): string | undefined {
+  const last = names.at(-1);
+  if (last === undefined) return undefined;
   return `Did you mean ${names.length === 1 ? last : `${names.slice(0, -1).join(', ')} or ${last}`}?`;
 }
+
+/** {@link didYouMeanOneOf} of the candidates nearest to `name`. */
+export const didYouMean = (name: string, candidates: Iterable<string>): string | undefined =>
+  didYouMeanOneOf(nearestNames(name, candidates));

@@ -17,7 +17,7 @@ export interface Option<T = unknown> {
   readonly internal: boolean;
   readonly readOnly: boolean;
   /** Turns the merged value into the final one. */
-  readonly apply?: (value: T) => T;
+  apply?(value: T): T;
 }
 
 export interface OptionDetails<T> {
@@ -27,7 +27,7 @@ export interface OptionDetails<T> {
   readonly example?: unknown;
   readonly internal?: boolean;
   readonly readOnly?: boolean;
-  readonly apply?: (value: T) => T;
+  apply?(value: T): T;
 }
 
 /** Declares an option at a path as Nix writes it. A path that does not parse is a mistake of the author: TypeError. */

@@ -2,7 +2,7 @@ import { type Definition, memberOf, type RawDefinition } from '../definition.ts'
 import { EvaluationError, placeOf } from '../errors.ts';
 import { lazyRecord } from '../lazy-record.ts';
 import { isAttributeSet, type PlainObject } from '../markers.ts';
-import { mergeDefinitions, type MergeScope, type Merged } from '../merge.ts';
+import { type Merged, type MergeScope, mergeDefinitions } from '../merge.ts';
 import { formatPath, type OptionPath } from '../option-path.ts';
 import { describe, type OptionType } from '../option-type.ts';
 
@@ -22,7 +22,9 @@ export function listOf<T>(element: OptionType<T>): OptionType<readonly T[]> {
       for (const definition of definitions) {
         const list = definition.value as readonly unknown[];
         for (let i = 0; i < list.length; i++) {
-          const merged = mergeDefinitions(scope, [...path, `[${i}]`], element, [memberOf(definition, list, i, list[i])]);
+          const merged = mergeDefinitions(scope, [...path, `[${i}]`], element, [
+            memberOf(definition, list, i, list[i]),
+          ]);
           if (merged !== undefined) items.push(merged.value);
         }
       }

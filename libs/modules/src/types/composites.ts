@@ -1,7 +1,7 @@
 import { type Definition, memberOf } from '../definition.ts';
 import { conflictError } from '../errors.ts';
 import { isAttributeSet, isPackage } from '../markers.ts';
-import { mergeDefinitions, type MergeScope } from '../merge.ts';
+import { type MergeScope, mergeDefinitions } from '../merge.ts';
 import type { OptionPath } from '../option-path.ts';
 import { describe, type OptionType } from '../option-type.ts';
 import { attrsOf } from './collections.ts';
