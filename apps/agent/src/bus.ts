@@ -98,9 +98,9 @@ export async function followIntents(
     }
   };
   signal.addEventListener('abort', () => subscription.unsubscribe(), { once: true });
-  await Promise.all(
-    [live(), afterReconnect(), now()].map((task) => task.catch((error: unknown) => ignoreAbort(error, signal))),
-  );
+  // Statuses end with the connection only: nobody waits for them.
+  afterReconnect().catch((error: unknown) => log.error({ err: error }, 'reconnections are not followed any more'));
+  await Promise.all([live(), now()].map((task) => task.catch((error: unknown) => ignoreAbort(error, signal))));
 }
 
 function ignoreAbort(error: unknown, signal: AbortSignal): void {

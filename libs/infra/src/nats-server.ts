@@ -143,7 +143,7 @@ write_deadline: "10s"
 jetstream {
   store_dir: ${JSON.stringify(join(dir, 'jetstream'))}
   max_mem: 256MB
-  max_file: 20GB
+  max_file: 64GB
 }
 operator: ${identity.operatorJwt}
 system_account: ${identity.systemAccount}

@@ -26,7 +26,7 @@ export interface ConsumerOptions {
 const nanosPerMs = 1_000_000;
 const ackWaitMs = 60_000;
 /** How long one fetch waits for the first message. */
-const fetchWaitMs = 5000;
+const fetchWaitMs = 1000;
 /** A message whose handler failed without a known cause is tried this often, then put aside. */
 const maxTries = 6;
 const retryDelayMs = 1000;
