@@ -136,29 +136,13 @@ export class Postgres implements AsyncDisposable {
 
   /** Connection string; the superuser's when no role is given. */
   url(database = 'postgres', role?: { readonly name: string; readonly password: string }): string {
-    return `postgres://${role?.name ?? superuser}:${encodeURIComponent(role?.password ?? this.#password)}@127.0.0.1:${this.port}/${database}`;
+    const own = `postgres://${superuser}:${encodeURIComponent(this.#password)}@127.0.0.1:${this.port}/postgres`;
+    return connectionUrl(own, database, role);
   }
 
   /** Makes a database, and for each service a role that owns its own schema and sees nothing else. */
-  async provision(
-    database: string,
-    services: readonly { readonly role: string; readonly password: string; readonly schema: string }[],
-  ): Promise<void> {
-    await withClient(this.url(), async (client) => {
-      const { rowCount } = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [database]);
-      if (rowCount === 0) await client.query(`CREATE DATABASE ${pg.escapeIdentifier(database)}`);
-    });
-    await withClient(this.url(database), async (client) => {
-      await client.query('REVOKE ALL ON SCHEMA public FROM PUBLIC');
-      for (const { role, password, schema } of services) {
-        const name = pg.escapeIdentifier(role);
-        const { rowCount } = await client.query('SELECT 1 FROM pg_roles WHERE rolname = $1', [role]);
-        await client.query(
-          `${rowCount === 0 ? 'CREATE' : 'ALTER'} ROLE ${name} LOGIN PASSWORD ${pg.escapeLiteral(password)}`,
-        );
-        await client.query(`CREATE SCHEMA IF NOT EXISTS ${pg.escapeIdentifier(schema)} AUTHORIZATION ${name}`);
-      }
-    });
+  async provision(database: string, services: readonly ServiceRole[]): Promise<void> {
+    await provisionDatabase(this.url(), database, services);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -192,6 +176,50 @@ async function initialise(native: string, dataDir: string, passwordFile: string,
   } finally {
     await rm(handOver, { force: true });
   }
+}
+
+export interface ServiceRole {
+  readonly role: string;
+  readonly password: string;
+  readonly schema: string;
+}
+
+/** A connection string to the same server: another database, and another role if one is given. */
+export function connectionUrl(
+  url: string,
+  database: string,
+  role?: { readonly name: string; readonly password: string },
+): string {
+  const parsed = new URL(url);
+  parsed.pathname = `/${database}`;
+  if (role !== undefined) {
+    parsed.username = encodeURIComponent(role.name);
+    parsed.password = encodeURIComponent(role.password);
+  }
+  return parsed.href;
+}
+
+/** Makes a database, and for each service a role that owns its own schema. `adminUrl` is a superuser's. */
+export async function provisionDatabase(
+  adminUrl: string,
+  database: string,
+  services: readonly ServiceRole[],
+): Promise<void> {
+  await withClient(adminUrl, async (client) => {
+    const { rowCount } = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [database]);
+    if (rowCount === 0) await client.query(`CREATE DATABASE ${pg.escapeIdentifier(database)}`);
+  });
+  await withClient(connectionUrl(adminUrl, database), async (client) => {
+    await client.query('REVOKE ALL ON SCHEMA public FROM PUBLIC');
+    for (const { role, password, schema } of services) {
+      const name = pg.escapeIdentifier(role);
+      const { rowCount } = await client.query('SELECT 1 FROM pg_roles WHERE rolname = $1', [role]);
+      await client.query(
+        `${rowCount === 0 ? 'CREATE' : 'ALTER'} ROLE ${name} LOGIN PASSWORD ${pg.escapeLiteral(password)}`,
+      );
+      await client.query(`CREATE SCHEMA IF NOT EXISTS ${pg.escapeIdentifier(schema)} AUTHORIZATION ${name}`);
+    }
+  });
 }
 
 /** One connection for one piece of work, with a time-out on connecting. */

@@ -118,16 +118,23 @@ class TreeEvaluation implements Evaluation {
   }
 
   get<T>(option: Option<T>): T {
-    const node = this.#find(option.path);
-    if (node?.option === undefined) throw new TypeError(`no module declares ${option.key}`);
-    return this.#slots.get(node)?.value as T;
+    const node = this.#nodeOf(option);
+    if (node !== undefined) return this.#slots.get(node)?.value as T;
+    if (this.outer !== this) return this.outer.get(option);
+    throw new TypeError(`no module declares ${option.key}`);
   }
 
   getOr<T>(option: Option<T>, fallback: T): T {
-    return this.#find(option.path)?.option === undefined ? fallback : this.get(option);
+    if (this.#nodeOf(option) !== undefined) return this.get(option);
+    return this.outer === this ? fallback : this.outer.getOr(option, fallback);
   }
 
+  /** Paths are those of the host, also inside a submodule. */
   read(path: string): unknown {
+    return this.outer === this ? this.#read(path) : this.outer.read(path);
+  }
+
+  #read(path: string): unknown {
     const parsed = parsePath(path);
     if (parsed === undefined) throw new RefusedValue(`${JSON.stringify(path)} is no option path`);
     const found = this.#locate(parsed);
@@ -146,7 +153,7 @@ class TreeEvaluation implements Evaluation {
     if (found === undefined) return undefined;
     const key = formatPath([...this.#prefix, ...path]);
     if (found.slot === undefined) return { path: key, value: this.#record(found.node, found.path), definitions: [] };
-    const value = this.read(formatPath(path));
+    const value = this.#read(formatPath(path));
     const definitions =
       found.rest.length === 0
         ? found.slot.definitions
@@ -170,10 +177,12 @@ class TreeEvaluation implements Evaluation {
     return forceValue(this.value, onError) as Record<string, unknown>;
   }
 
-  #find(path: OptionPath): OptionNode | undefined {
+  /** Inside a submodule an option is known by its handle, for its path may also be one of the host. */
+  #nodeOf(option: Option): OptionNode | undefined {
     let node: OptionNode | undefined = this.tree;
-    for (const name of path) node = node?.children.get(name);
-    return node;
+    for (const name of option.path) node = node?.children.get(name);
+    if (node?.option === undefined) return undefined;
+    return this.outer === this || node.option === option ? node : undefined;
   }
 
   /** The option or freeform member that a path leads into, and what of the path is left. */
@@ -252,11 +261,14 @@ class TreeEvaluation implements Evaluation {
     const merged = mergeDefinitions(this.#scope, path, option.type, raws) ?? this.#defaultOf(option, path);
     if (option.readOnly && merged.definitions.length > 1)
       throw conflictError(path, merged.definitions, 'read-only option, defined more than once');
-    return option.apply === undefined ? merged : { ...merged, value: option.apply(merged.value) };
+    return option.apply === undefined || merged.value === undefined
+      ? merged
+      : { ...merged, value: option.apply(merged.value) };
   }
 
   #defaultOf(option: Option, path: OptionPath): Merged<unknown> {
     const { type } = option;
+    if (option.optional) return { value: undefined, definitions: [] };
     if (!('default' in option)) {
       if (type.emptyValue !== undefined) return { value: type.emptyValue.value, definitions: [] };
       throw new EvaluationError('missing', {

@@ -16,6 +16,8 @@ export interface Option<T = unknown> {
   readonly example?: unknown;
   readonly internal: boolean;
   readonly readOnly: boolean;
+  /** Without a definition the value is undefined, and the option is absent: options of NixOS that only NixOS fills. */
+  readonly optional: boolean;
   /** Turns the merged value into the final one. */
   apply?(value: T): T;
 }
@@ -27,6 +29,7 @@ export interface OptionDetails<T> {
   readonly example?: unknown;
   readonly internal?: boolean;
   readonly readOnly?: boolean;
+  readonly optional?: boolean;
   apply?(value: T): T;
 }
 
@@ -34,5 +37,5 @@ export interface OptionDetails<T> {
 export function declareOption<T>(path: string, type: OptionType<T>, details: OptionDetails<T>): Option<T> {
   const parsed = parsePath(path);
   if (parsed === undefined) throw new TypeError(`not an option path: ${path}`);
-  return { internal: false, readOnly: false, ...details, path: parsed, key: path, type };
+  return { internal: false, readOnly: false, optional: false, ...details, path: parsed, key: path, type };
 }
