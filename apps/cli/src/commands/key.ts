@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { formatPublicKey, formatSecretKey, generateKeyPair, publicKeyOf } from '@nixfleet/nix';
+import { formatPublicKey, formatSecretKey, generateKeyPair } from '@nixfleet/nix';
 import { FleetError } from '@nixfleet/schema';
 import type { Command } from 'commander';
 import type { Context } from '../context.ts';
@@ -19,9 +19,9 @@ export function addKeyCommands(program: Command, context: () => Context): void {
           'invalid_input',
           `--name takes letters, digits, dots, dashes and underscores, got ${JSON.stringify(options.name)}`,
         );
-      const pair = generateKeyPair(options.name);
-      writeSecretFile(file, `${formatSecretKey(pair.secretKey)}\n`);
-      const publicText = formatPublicKey(pair.publicKey);
+      const secretKey = generateKeyPair(options.name);
+      writeSecretFile(file, `${formatSecretKey(secretKey)}\n`);
+      const publicText = formatPublicKey(secretKey.publicKey);
       writeFileSync(`${file}.pub`, `${publicText}\n`);
       const { output } = context();
       if (output.json)
@@ -34,7 +34,7 @@ export function addKeyCommands(program: Command, context: () => Context): void {
     .argument('<file>', 'the secret key')
     .action((file: string) => {
       const { output } = context();
-      const publicKey = formatPublicKey(publicKeyOf(readSecretKey(file)));
+      const publicKey = formatPublicKey(readSecretKey(file).publicKey);
       output.print(output.json ? JSON.stringify({ publicKey }) : publicKey);
     });
 }

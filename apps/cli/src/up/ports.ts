@@ -1,0 +1,58 @@
+import { FleetError } from '@nixfleet/schema';
+
+/** What listens, in the order of its ports. */
+export const listeners = ['resolver', 'deployer', 'cache', 'telemetry', 'nats', 'postgres'] as const;
+export type Listener = (typeof listeners)[number];
+export type Ports = Readonly<Record<Listener, number>>;
+
+const firstPort = 7401;
+/** Below every system's ephemeral range: no outgoing connection can take one of ours while a service restarts. */
+const autoFrom = 20_000;
+const autoBlocks = 1000;
+const autoTries = 100;
+
+const portsFrom = (first: number): Ports => {
+  const [resolver, deployer, cache, telemetry, nats, postgres] = listeners.map((_, i) => first + i) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  return { resolver, deployer, cache, telemetry, nats, postgres };
+};
+
+const programs: Readonly<Record<Listener, string>> = {
+  resolver: 'config-resolver',
+  deployer: 'deployer',
+  cache: 'cache-indexer',
+  telemetry: 'telemetry',
+  nats: 'nats-server',
+  postgres: 'Postgres',
+};
+
+type IsFree = (port: number) => Promise<boolean>;
+
+/** The documented ports. Throws when some are taken, naming each and who wanted it. */
+export async function claimFixedPorts(isFree: IsFree): Promise<Ports> {
+  const ports = portsFrom(firstPort);
+  const taken: string[] = [];
+  for (const listener of listeners)
+    if (!(await isFree(ports[listener]))) taken.push(`${ports[listener]} (for ${programs[listener]})`);
+  if (taken.length === 0) return ports;
+  throw new FleetError(
+    'invalid_input',
+    `${taken.length === 1 ? 'a port is' : 'ports are'} taken on 127.0.0.1 by another program: ${taken.join(', ')}. Stop it (ss -ltnp shows who it is), or let free ports be chosen: --ports auto`,
+  );
+}
+
+/** Any six free ports in a row. */
+export async function chooseFreePorts(isFree: IsFree, random: () => number): Promise<Ports> {
+  for (let tries = 0; tries < autoTries; tries += 1) {
+    const ports = portsFrom(autoFrom + Math.floor(random() * autoBlocks) * 10 + 1);
+    const free = await Promise.all(listeners.map((listener) => isFree(ports[listener])));
+    if (free.every(Boolean)) return ports;
+  }
+  throw new FleetError('unavailable', `no six free ports in a row were found on 127.0.0.1 from ${autoFrom} on`);
+}

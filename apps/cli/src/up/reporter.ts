@@ -1,0 +1,30 @@
+import { paint } from '../output.ts';
+
+/** Says what happens, with the seconds since the start; everything that `up` prints goes through here. */
+export class Reporter {
+  readonly #startedMs = Date.now();
+
+  get elapsedSeconds(): number {
+    return (Date.now() - this.#startedMs) / 1000;
+  }
+
+  heading(text: string): void {
+    this.print(`\n${paint('bold', text)}`);
+  }
+
+  step(text: string): void {
+    this.print(`${paint('dim', this.#clock())}  ${text}`);
+  }
+
+  warn(text: string): void {
+    this.print(`${paint('dim', this.#clock())}  ${paint('yellow', text)}`);
+  }
+
+  print(text: string): void {
+    process.stdout.write(`${text}\n`);
+  }
+
+  #clock(): string {
+    return `${this.elapsedSeconds.toFixed(1).padStart(7)} s`;
+  }
+}

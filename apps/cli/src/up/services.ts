@@ -1,0 +1,84 @@
+import type { ServiceName } from '@nixfleet/schema';
+import type { Infrastructure } from './infrastructure.ts';
+import type { Ports } from './ports.ts';
+import { awaitReady, startProgram } from './processes.ts';
+import type { Reporter } from './reporter.ts';
+import type { Secrets } from './secrets.ts';
+import { type StateDir, writePrivateFile } from './state-dir.ts';
+import type { Supervisor } from './supervisor.ts';
+
+/** On a slow machine four processes compile and migrate at once. */
+const readyDeadlineMs = 60_000;
+
+/** Directories below services/, by short name. */
+const directories: Readonly<Record<ServiceName, string>> = {
+  deployer: 'deployer',
+  telemetry: 'telemetry',
+  cache: 'cache-indexer',
+  resolver: 'config-resolver',
+};
+
+export type ServiceUrls = Readonly<Record<ServiceName, string>>;
+
+export const serviceUrls = (ports: Ports): ServiceUrls => ({
+  resolver: `http://127.0.0.1:${ports.resolver}`,
+  deployer: `http://127.0.0.1:${ports.deployer}`,
+  cache: `http://127.0.0.1:${ports.cache}`,
+  telemetry: `http://127.0.0.1:${ports.telemetry}`,
+});
+
+/** What each service needs beside the settings that all have. */
+const ownSettings = (
+  state: StateDir,
+  secrets: Secrets,
+  urls: ServiceUrls,
+): Readonly<Record<ServiceName, Record<string, string>>> => ({
+  deployer: {
+    NIXFLEET_RELEASE_KEYS: secrets.releasePublicKey,
+    NIXFLEET_CACHE_URLS: urls.cache,
+    NIXFLEET_BOOTSTRAP_OPERATORS_FILE: secrets.bootstrapOperatorsFile,
+  },
+  telemetry: { NIXFLEET_PUBLIC_URL: urls.telemetry },
+  cache: { NIXFLEET_CACHE_STORAGE_DIR: state.cacheDir, NIXFLEET_CACHE_SECRET_KEYS_FILE: secrets.cacheKeyFile },
+  resolver: { NIXFLEET_CACHE_URL: urls.cache, NIXFLEET_CACHE_TOKEN_FILE: secrets.uploadTokenFile },
+});
+
+/** Starts the four services, each its own process, and waits until all are ready. */
+export async function startServices(
+  supervisor: Supervisor,
+  reporter: Reporter,
+  state: StateDir,
+  secrets: Secrets,
+  infrastructure: Infrastructure,
+  ports: Ports,
+): Promise<ServiceUrls> {
+  const urls = serviceUrls(ports);
+  const own = ownSettings(state, secrets, urls);
+  const start = async (service: ServiceName): Promise<void> => {
+    const name = directories[service];
+    const urlFile = state.secretFile(`${service}.postgres-url`);
+    await writePrivateFile(urlFile, infrastructure.postgresUrl(service));
+    const settings = {
+      NIXFLEET_POSTGRES_URL_FILE: urlFile,
+      NIXFLEET_NATS_URL: infrastructure.natsUrl,
+      NIXFLEET_NATS_CREDS_FILE: secrets.natsCredsFiles[service],
+      NIXFLEET_HTTP_PORT: String(ports[service]),
+      ...own[service],
+    };
+    await supervisor.start({
+      name,
+      stage: 'services',
+      logFile: state.logFile(name),
+      launch: async (signal) => {
+        const script = `services/${name}/src/main.ts`;
+        const child = await startProgram({ name, state, script, args: ['--state', state.path], settings });
+        return awaitReady(child, urls[service], readyDeadlineMs, signal);
+      },
+    });
+    reporter.step(`${name.padEnd(16)} ${urls[service]}`);
+  };
+  // All are waited for, so that a failure of one leaves no other half started.
+  const results = await Promise.allSettled((Object.keys(directories) as ServiceName[]).map(start));
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+  return urls;
+}
