@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { chmod, chown, cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -67,12 +67,19 @@ async function layOut(options: PostgresOptions): Promise<Layout> {
   if (user === undefined) return { native: packaged, dataDir: options.dataDir, user };
   const reachable = isReachable(dirname(options.dataDir)) && isReachable(packaged);
   if (reachable) return { native: packaged, dataDir: options.dataDir, user };
-  const outside = join('/var/tmp/nixfleet-postgres', Buffer.from(options.dataDir).toString('hex').slice(-40));
+  const digest = createHash('sha256').update(resolve(options.dataDir)).digest('hex');
+  const outside = join('/var/tmp/nixfleet-postgres', digest.slice(0, 32));
   await mkdir(outside, { recursive: true, mode: 0o755 });
   const native = join(outside, 'native');
   if (!existsSync(join(native, 'bin/postgres')))
     await cp(packaged, native, { recursive: true, verbatimSymlinks: true });
-  return { native, dataDir: join(outside, 'data'), user };
+  const dataDir = join(outside, 'data');
+  // Whoever deleted the state directory deleted the only password: what is left here can't be opened any more.
+  if (!existsSync(`${options.dataDir}.password`)) {
+    await stopLeftover(join(dataDir, 'postmaster.pid'), dataDir);
+    await rm(dataDir, { recursive: true, force: true });
+  }
+  return { native, dataDir, user };
 }
 
 /** A real Postgres on the loopback address: fsync on, synchronous commit on, passwords, no Unix socket. */
