@@ -50,25 +50,28 @@ async function* limitBytes(source: AsyncIterable<Uint8Array>, maxBytes: number):
   }
 }
 
-/** Reads the stream to its end; NARs go to temporary files as they come, one for each NAR hash. */
-async function receive(
-  deps: UploadDeps,
-  source: AsyncIterable<Uint8Array>,
-  nars: Map<string, ReceivedNar>,
-): Promise<ExportedPath[]> {
+interface Received {
+  readonly paths: readonly ExportedPath[];
+  /** One for each NAR hash. */
+  readonly nars: ReadonlyMap<string, ReceivedNar>;
+}
+
+/** Reads the stream to its end; NARs go to temporary files as they come, each noted in `files` at once. */
+async function receive(deps: UploadDeps, source: AsyncIterable<Uint8Array>, files: ReceivedNar[]): Promise<Received> {
   const limits = { ...defaultExportLimits, maxPaths: maxPathsPerRequest };
   const paths: ExportedPath[] = [];
-  for await (const { received, ...path } of readExport(
-    limitBytes(source, deps.maxUploadBytes),
-    (nar) => deps.storage.receive(nar),
-    limits,
-  )) {
-    const nar52 = path.narHash.slice('sha256:'.length);
-    if (nars.has(nar52)) await deps.storage.discard([received]);
-    else nars.set(nar52, received);
+  const nars = new Map<string, ReceivedNar>();
+  // Noted here and not below: a stream may break off between a NAR and what follows it.
+  const store = async (nar: AsyncIterable<Uint8Array>): Promise<ReceivedNar> => {
+    const file = await deps.storage.receive(nar);
+    files.push(file);
+    return file;
+  };
+  for await (const { received, ...path } of readExport(limitBytes(source, deps.maxUploadBytes), store, limits)) {
+    nars.set(path.narHash.slice('sha256:'.length), received);
     paths.push(path);
   }
-  return paths;
+  return { paths, nars };
 }
 
 /** Closures of the upload's roots, which the transaction sees as they will be. */
@@ -146,16 +149,17 @@ export async function storeUpload(
   source: AsyncIterable<Uint8Array>,
   context: UploadContext,
 ): Promise<UploadResult> {
-  const nars = new Map<string, ReceivedNar>();
+  const files: ReceivedNar[] = [];
   try {
-    const plan = planUpload(await receive(deps, source, nars));
+    const { paths, nars } = await receive(deps, source, files);
+    const plan = planUpload(paths);
     // Asked before the disk work as well as in the transaction: an upload that can't stand leaves no NARs in place.
     checkReferences(plan, await deps.db.read((db) => selectPresent(db, plan.outsideReferences)));
     await deps.storage.keep(nars);
-    nars.clear();
     const upload = randomUUID();
     return await deps.db.transaction((tx) => commitUpload(tx, upload, plan, context));
   } finally {
-    await deps.storage.discard(nars.values());
+    // Those that were kept are no longer where they were received.
+    await deps.storage.discard(files);
   }
 }

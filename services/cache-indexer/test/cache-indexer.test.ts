@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { jetstreamManager } from '@nats-io/jetstream';
+import { until } from '@nixfleet/infra/testing';
 import {
   BinaryCache,
   buildStoreObject,
@@ -18,14 +18,11 @@ import {
 import {
   type ClosureStatus,
   closureAvailable,
-  type Envelope,
-  eventFilter,
   nixExportContentType,
   pathIndexed,
-  streamOf,
   type UploadResult,
 } from '@nixfleet/schema';
-import { type TestCache, TestStack, until } from './stack.ts';
+import { type TestCache, TestStack } from './stack.ts';
 
 let stack: TestStack;
 before(async () => {
@@ -86,18 +83,6 @@ async function statusOf(cache: TestCache, object: StoreObject): Promise<ClosureS
   return (await response.json()) as ClosureStatus;
 }
 
-/** Every event of a kind that is in the stream now. */
-async function eventsOf<Data>(contract: typeof pathIndexed | typeof closureAvailable): Promise<Envelope<Data>[]> {
-  const manager = await jetstreamManager(await stack.bus.connection());
-  const consumer = await manager
-    .jetstream()
-    .consumers.get(streamOf(contract), { filter_subjects: [eventFilter(contract)] });
-  const found: Envelope<Data>[] = [];
-  const messages = await consumer.fetch({ max_messages: 1000, expires: 1000 });
-  for await (const message of messages) found.push(message.json<Envelope<Data>>());
-  return found;
-}
-
 test('an uploaded closure is served signed, complete and byte for byte', async () => {
   await using cache = await stack.startCache();
   const result = await upload(cache, closure);
@@ -138,11 +123,11 @@ test('an upload announces its paths and its closures, once', async () => {
     references: leaves.map((object) => object.storePath),
   });
   const { upload: id } = await upload(cache, [...leaves, root]);
-  const indexed = (): Promise<Envelope<{ upload: string; storePaths: string[] }>[]> => eventsOf(pathIndexed);
+  const indexed = () => stack.servers.eventsOf(pathIndexed);
   await until(async () => (await indexed()).filter((event) => event.data.upload === id).length === 3);
   const paths = (await indexed()).filter((event) => event.data.upload === id).flatMap((event) => event.data.storePaths);
   assert.deepEqual(paths.sort(), [...leaves, root].map((object) => object.storePath).sort());
-  const closures = await eventsOf<{ toplevel: string; pathCount: number }>(closureAvailable);
+  const closures = await stack.servers.eventsOf(closureAvailable);
   assert.deepEqual(
     closures.filter((event) => event.data.toplevel === root.storePath).map((event) => event.data.pathCount),
     [1101],
@@ -294,5 +279,6 @@ test('a storage that is not mounted is 503 with Retry-After, never a missing NAR
   assert.ok(answer.headers.get('retry-after'));
   assert.equal(answer.headers.get('cache-control'), 'no-store');
   await rename(`${cache.storageDir}.away`, cache.storageDir);
-  assert.equal((await ask(cache, narUrl(leaf))).status, 200);
+  const back = await ask(cache, narUrl(leaf));
+  assert.deepEqual([back.status, (await back.arrayBuffer()).byteLength], [200, leaf.narSize]);
 });

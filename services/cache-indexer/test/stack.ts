@@ -1,18 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  createNatsIdentity,
-  findNatsServer,
-  issueCredentials,
-  Nats,
-  Postgres,
-  servicePermissions,
-} from '@nixfleet/infra';
+import { TestServers, until } from '@nixfleet/infra/testing';
 import { formatSecretKey, generateKeyPair, type SecretKey } from '@nixfleet/nix';
 import type { OperatorRole } from '@nixfleet/schema';
-import { Bus, createLogger, Health, hashToken, putOperator } from '@nixfleet/service';
+import { createLogger, Database, Health, Secret } from '@nixfleet/service';
+import { migrations } from '../src/migrations/index.ts';
 import { type CacheIndexer, startCacheIndexer } from '../src/service.ts';
 
 /** A running cache-indexer with its own database and storage. */
@@ -26,79 +17,59 @@ export interface TestCache extends AsyncDisposable {
 
 /** Real servers for a test file; every test starts its own service on its own database. */
 export class TestStack implements AsyncDisposable {
-  readonly dir: string;
-  readonly postgres: Postgres;
-  readonly nats: Nats;
-  /** A connection that may read events and write operators. */
-  readonly bus: Bus;
-  readonly #credsFile: string;
-  readonly #tokens = new Map<OperatorRole, string>();
-  readonly #resources: AsyncDisposableStack;
-  #databases = 0;
+  readonly servers: TestServers;
+  readonly #headers: Readonly<Record<OperatorRole, { authorization: string }>>;
+  #caches = 0;
 
-  private constructor(dir: string, postgres: Postgres, nats: Nats, bus: Bus, resources: AsyncDisposableStack) {
-    this.dir = dir;
-    this.postgres = postgres;
-    this.nats = nats;
-    this.bus = bus;
-    this.#credsFile = join(dir, 'cache.creds');
-    this.#resources = resources;
+  private constructor(servers: TestServers, headers: Readonly<Record<OperatorRole, { authorization: string }>>) {
+    this.servers = servers;
+    this.#headers = headers;
   }
 
   static async start(): Promise<TestStack> {
-    await using starting = new AsyncDisposableStack();
-    const dir = await mkdtemp(join(tmpdir(), 'nixfleet-cache-'));
-    starting.defer(() => rm(dir, { recursive: true, force: true }));
-    const identity = await createNatsIdentity('acme');
-    const binary = await findNatsServer(join(dir, 'tools'));
-    const nats = starting.use(
-      await Nats.start({ binary, dir: join(dir, 'nats'), identity, logFile: join(dir, 'nats.log') }),
-    );
-    const postgres = starting.use(
-      await Postgres.start({ dataDir: join(dir, 'postgres/data'), logFile: join(dir, 'postgres.log') }),
-    );
-    for (const service of ['cache', 'deployer'] as const)
-      await writeFile(
-        join(dir, `${service}.creds`),
-        await issueCredentials(identity, service, servicePermissions(service)),
-        { mode: 0o600 },
-      );
-    const log = createLogger('test', 'fatal');
-    const health = new Health();
-    const bus = starting.use(
-      new Bus({ url: nats.url, credsFile: join(dir, 'deployer.creds'), name: 'test', log, health }),
-    );
-    const stack = new TestStack(dir, postgres, nats, bus, starting.move());
-    for (const role of ['readonly', 'deploy'] as const) {
-      const token = randomBytes(24).toString('hex');
-      stack.#tokens.set(role, token);
-      await putOperator(bus, hashToken(token), { name: role, role });
-    }
-    return stack;
+    const servers = await TestServers.start();
+    return new TestStack(servers, {
+      readonly: await servers.addOperator('readonly'),
+      deploy: await servers.addOperator('deploy'),
+      admin: await servers.addOperator('admin'),
+    });
   }
 
   /** The Authorization header of an operator with that role. */
-  authorization(role: OperatorRole): Record<string, string> {
-    return { authorization: `Bearer ${this.#tokens.get(role) ?? ''}` };
+  authorization(role: OperatorRole): { authorization: string } {
+    return this.#headers[role];
   }
 
   async startCache(more: NodeJS.ProcessEnv = {}): Promise<TestCache> {
-    this.#databases += 1;
-    const database = `test_${this.#databases}`;
-    await this.postgres.provision(database, [{ role: 'cache', password: 'cache', schema: 'cache' }]);
-    const key = generateKeyPair(`test-${this.#databases}`);
-    const storageDir = join(this.dir, database);
-    const databaseUrl = this.postgres.url(database, { name: 'cache', password: 'cache' });
-    const service = await startCacheIndexer({
-      NIXFLEET_POSTGRES_URL: databaseUrl,
-      NIXFLEET_NATS_URL: this.nats.url,
-      NIXFLEET_NATS_CREDS_FILE: this.#credsFile,
-      NIXFLEET_HTTP_PORT: '0',
-      NIXFLEET_LOG_LEVEL: 'fatal',
-      NIXFLEET_CACHE_STORAGE_DIR: storageDir,
-      NIXFLEET_CACHE_SECRET_KEYS: formatSecretKey(key),
-      ...more,
-    });
+    this.#caches += 1;
+    await using starting = new AsyncDisposableStack();
+    const database = starting.use(
+      await this.servers.createDatabase({
+        service: 'cache',
+        migrations,
+        migrate: async (url) => {
+          const log = createLogger('test', 'fatal');
+          await using db = new Database({
+            url: new Secret(url),
+            schema: 'cache',
+            migrations,
+            log,
+            health: new Health(),
+          });
+          await db.ready;
+        },
+      }),
+    );
+    const key = generateKeyPair(`test-${this.#caches}`);
+    const storageDir = join(this.servers.dir, `cache-${this.#caches}`);
+    const service = starting.use(
+      await startCacheIndexer({
+        ...this.servers.environment('cache', database),
+        NIXFLEET_CACHE_STORAGE_DIR: storageDir,
+        NIXFLEET_CACHE_SECRET_KEYS: formatSecretKey(key),
+        ...more,
+      }),
+    );
     await until(() => service.health.ready);
     await until(async () => {
       const answer = await fetch(`${service.url}/v1/closures/${'0'.repeat(32)}`, {
@@ -106,30 +77,18 @@ export class TestStack implements AsyncDisposable {
       });
       return answer.status === 200;
     });
+    const running = starting.move();
     return {
       service,
       url: service.url,
       key,
       storageDir,
-      databaseUrl,
-      [Symbol.asyncDispose]: () => service[Symbol.asyncDispose](),
+      databaseUrl: database.url,
+      [Symbol.asyncDispose]: () => running.disposeAsync(),
     };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#resources.disposeAsync();
-  }
-}
-
-const untilTimeoutMs = 15_000;
-
-/** Waits until it is so; fails after 15 s. */
-export async function until(probe: () => boolean | Promise<boolean>): Promise<void> {
-  const giveUpMs = Date.now() + untilTimeoutMs;
-  while (!(await probe())) {
-    if (Date.now() > giveUpMs) throw new Error(`still not so after ${untilTimeoutMs} ms: ${probe.toString()}`);
-    await new Promise((resolve) => {
-      setTimeout(resolve, 20);
-    });
+    await this.servers[Symbol.asyncDispose]();
   }
 }

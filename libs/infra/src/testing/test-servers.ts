@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type JsMsg, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { AckPolicy, type JsMsg, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import { connect, credsAuthenticator, type NatsConnection } from '@nats-io/transport-node';
 import {
@@ -149,13 +149,17 @@ export class TestServers implements AsyncDisposable {
     await jetstream(await this.connection()).publish(subject, JSON.stringify(envelope), { msgID: id });
   }
 
-  /** Every message of a stream that matches, oldest first; none when the stream does not exist yet. */
+  /** Every message of a stream that matches, oldest first. */
   async readStream(stream: string, filter: string): Promise<JsMsg[]> {
     const manager = await jetstreamManager(await this.connection());
-    const consumer = await manager.jetstream().consumers.get(stream, { filter_subjects: [filter] });
-    const { num_pending: count } = await consumer.info();
+    const { name, num_pending: count } = await manager.consumers.add(stream, {
+      filter_subject: filter,
+      ack_policy: AckPolicy.None,
+      inactive_threshold: 60_000_000_000,
+    });
     const found: JsMsg[] = [];
     if (count === 0) return found;
+    const consumer = await manager.jetstream().consumers.get(stream, name);
     const messages = await consumer.fetch({ max_messages: count, expires: 5000 });
     for await (const message of messages) found.push(message);
     return found;
