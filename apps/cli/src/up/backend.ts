@@ -6,7 +6,7 @@ import { startInfrastructure, stopLeftoverInfrastructure } from './infrastructur
 import { chooseFreePorts, claimFixedPorts, type Ports } from './ports.ts';
 import type { Reporter } from './reporter.ts';
 import { openSecrets, type Secrets, writeCliFile } from './secrets.ts';
-import { type ServiceUrls, startServices } from './services.ts';
+import { awaitOperators, type ServiceUrls, startServices } from './services.ts';
 import { readOrCreate, type StateDir } from './state-dir.ts';
 import type { Supervisor } from './supervisor.ts';
 
@@ -54,6 +54,7 @@ export async function startBackend(
   const ports = await (choice === 'fixed' ? claimFixedPorts(isPortFree) : chooseFreePorts(isPortFree, Math.random));
   const infrastructure = await startInfrastructure(supervisor, reporter, state, secrets, ports);
   const urls = await startServices(supervisor, reporter, state, secrets, infrastructure, ports);
+  await awaitOperators(urls, secrets, supervisor.signal);
   await writeCliFile(state, {
     resolverUrl: urls.resolver,
     deployerUrl: urls.deployer,

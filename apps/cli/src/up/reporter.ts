@@ -3,9 +3,10 @@ import { paint } from '../output.ts';
 /** Says what happens, with the seconds since the start; everything that `up` prints goes through here. */
 export class Reporter {
   readonly #startedMs = Date.now();
+  readonly #write: (text: string) => void;
 
-  get elapsedSeconds(): number {
-    return (Date.now() - this.#startedMs) / 1000;
+  constructor(write: (text: string) => void = (text) => process.stdout.write(text)) {
+    this.#write = write;
   }
 
   heading(text: string): void {
@@ -21,10 +22,10 @@ export class Reporter {
   }
 
   print(text: string): void {
-    process.stdout.write(`${text}\n`);
+    this.#write(`${text}\n`);
   }
 
   #clock(): string {
-    return `${this.elapsedSeconds.toFixed(1).padStart(7)} s`;
+    return `${((Date.now() - this.#startedMs) / 1000).toFixed(1).padStart(7)} s`;
   }
 }

@@ -20,6 +20,7 @@ export interface Secrets {
   readonly databasePasswords: Readonly<Record<ServiceName, string>>;
   readonly operatorToken: string;
   /** Token with which config-resolver uploads. */
+  readonly uploadToken: string;
   readonly uploadTokenFile: string;
   readonly bootstrapOperatorsFile: string;
 }
@@ -72,6 +73,7 @@ export async function openSecrets(state: StateDir, fleet: string): Promise<Secre
       readOrCreate(state.secretFile(`${service}.database-password`), () => randomBytes(24).toString('base64url')),
     ),
     operatorToken,
+    uploadToken,
     uploadTokenFile,
     bootstrapOperatorsFile,
   };

@@ -1,4 +1,5 @@
-import type { ServiceName } from '@nixfleet/schema';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FleetError, type ServiceName } from '@nixfleet/schema';
 import type { Infrastructure } from './infrastructure.ts';
 import type { Ports } from './ports.ts';
 import { awaitReady, startProgram } from './processes.ts';
@@ -81,4 +82,35 @@ export async function startServices(
   const results = await Promise.allSettled((Object.keys(directories) as ServiceName[]).map(start));
   for (const result of results) if (result.status === 'rejected') throw result.reason;
   return urls;
+}
+
+const operatorsDeadlineMs = 30_000;
+const operatorsPollMs = 100;
+
+/** A question of each service that any operator may ask. */
+const questions = (urls: ServiceUrls, secrets: Secrets): { url: string; token: string }[] => [
+  { url: `${urls.deployer}/v1/releases?limit=1`, token: secrets.operatorToken },
+  { url: `${urls.telemetry}/v1/hosts?limit=1`, token: secrets.operatorToken },
+  { url: `${urls.resolver}/v1/revisions?limit=1`, token: secrets.operatorToken },
+  // An answer about a path that is not there will do.
+  { url: `${urls.cache}/v1/closures/${'0'.repeat(32)}`, token: secrets.uploadToken },
+];
+
+/** Waits until every service knows its operators: the deployer tells them to the others through NATS. */
+export async function awaitOperators(urls: ServiceUrls, secrets: Secrets, signal: AbortSignal): Promise<void> {
+  const giveUpMs = Date.now() + operatorsDeadlineMs;
+  for (const { url, token } of questions(urls, secrets)) {
+    for (;;) {
+      signal.throwIfAborted();
+      const headers = { authorization: `Bearer ${token}` };
+      const status = await fetch(url, { headers, signal: AbortSignal.timeout(5000) }).then(
+        (response) => response.status,
+        () => 0,
+      );
+      if (status !== 0 && status !== 401 && status !== 503) break;
+      if (Date.now() > giveUpMs)
+        throw new FleetError('timed_out', `${url} does not accept its operator's token (status ${status || 'none'})`);
+      await sleep(operatorsPollMs);
+    }
+  }
 }
