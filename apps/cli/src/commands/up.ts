@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { buildFleet, type LoadedFleet } from '@nixfleet/fleet';
+import { type BuiltFleet, buildFleet } from '@nixfleet/fleet';
 import { FleetError } from '@nixfleet/schema';
 import type { Command } from 'commander';
 import { Api } from '../api.ts';
@@ -54,7 +54,7 @@ const makeContext = (state: StateDir, { urls, secrets }: Backend): Context => {
 interface Run {
   readonly flags: UpFlags;
   readonly state: StateDir;
-  readonly fleet: LoadedFleet;
+  readonly fleet: BuiltFleet;
   readonly supervisor: Supervisor;
   readonly reporter: Reporter;
 }
@@ -68,7 +68,7 @@ async function run({ flags, state, fleet, supervisor, reporter }: Run): Promise<
   const backend = await startBackend(supervisor, reporter, {
     state,
     ports: readPorts(flags),
-    fleet: fleet.definition.fleet,
+    fleet: fleet.fleet,
     hosts,
   });
   const delivery: DeliverOptions = {
@@ -84,7 +84,7 @@ async function run({ flags, state, fleet, supervisor, reporter }: Run): Promise<
     return good ? exitCodes.ok : exitCodes.unexpected;
   }
   reporter.heading(`Delivering ${shownPath(fleetDir)}`);
-  await unlessStopped(signal, deliver(delivery, buildFleet(fleet))).catch((error: unknown) => {
+  await unlessStopped(signal, deliver(delivery, fleet)).catch((error: unknown) => {
     // The backend stays: whoever started it can look, and try again with the CLI.
     if (signal.aborted || !(error instanceof FleetError)) throw error;
     reporter.warn(`the fleet was not delivered: ${error.message}`);
@@ -107,8 +107,7 @@ async function stopAll(supervisor: Supervisor, reporter: Reporter): Promise<void
 async function up(flags: UpFlags): Promise<number> {
   // What is wrong with the flags or the fleet is told before anything is started.
   readPorts(flags);
-  const fleet = await loadFleet(resolve(flags.fleet));
-  buildFleet(fleet);
+  const fleet = buildFleet(await loadFleet(resolve(flags.fleet)));
   if (flags.demo === true) chooseDemoHosts(fleet);
   const stateDir = resolve(flags.stateDir);
   const state = await StateDir.open(flags.demo === true ? resolve(stateDir, 'demo') : stateDir);

@@ -1,16 +1,16 @@
-import type { LoadedFleet } from '@nixfleet/fleet';
+import type { BuiltFleet, BuiltHost } from '@nixfleet/fleet';
 import { FleetError } from '@nixfleet/schema';
 import type { AgentHost } from './agents.ts';
 
 /** Hosts that get an agent here: those that run Linux and follow a channel. */
-export const listAgentHosts = (fleet: LoadedFleet): AgentHost[] =>
+export const listAgentHosts = (fleet: BuiltFleet): AgentHost[] =>
   fleet.hosts
-    .filter((host) => host.definition.platform.endsWith('-linux') && host.channel !== undefined)
-    .map((host) => ({ host: host.name, site: host.definition.site }));
+    .filter((host) => host.platform.endsWith('-linux') && host.channel !== undefined)
+    .map(({ host, site }) => ({ host, site }));
 
 const demoChannel = 'edge';
-const webScope = 'acme.web';
-const databaseTag = 'db';
+/** The demo waits for the deadline of a backup: one that is hours away is no use. */
+const longestDeadlineSeconds = 30;
 
 export interface DemoHosts {
   /** Hosts of the channel that goes first and serve acme's website. */
@@ -19,16 +19,27 @@ export interface DemoHosts {
   readonly backupHost: string;
 }
 
+function servesWebsite({ config }: BuiltHost): boolean {
+  const acme = config['acme'] as { web?: { workers?: unknown; enable?: unknown } } | undefined;
+  return typeof acme?.web?.workers === 'number' && acme.web.enable !== false;
+}
+
+const isDueSoon = ({ jobs }: BuiltHost): boolean =>
+  jobs.some(
+    ({ timeoutSeconds, graceSeconds }) =>
+      timeoutSeconds !== undefined &&
+      graceSeconds !== undefined &&
+      timeoutSeconds + graceSeconds <= longestDeadlineSeconds,
+  );
+
 /** The hosts that the demo's scenario plays on. Throws when the fleet is not made like examples/acme. */
-export function chooseDemoHosts(fleet: LoadedFleet): DemoHosts {
-  const webHosts = fleet.hosts
-    .filter((host) => host.channel === demoChannel && host.definition.scopes?.includes(webScope) === true)
-    .map((host) => host.name);
-  const backupHost = fleet.hosts.find((host) => host.definition.tags?.includes(databaseTag) === true)?.name;
+export function chooseDemoHosts({ hosts }: BuiltFleet): DemoHosts {
+  const webHosts = hosts.filter((host) => host.channel === demoChannel && servesWebsite(host)).map(({ host }) => host);
+  const backupHost = hosts.find(isDueSoon)?.host;
   if (webHosts.length === 0 || backupHost === undefined)
     throw new FleetError(
       'invalid_input',
-      `the demo needs a host with the scope ${webScope} on the channel ${demoChannel}, and a host tagged ${databaseTag}, as examples/acme has them`,
+      `the demo needs a host on the channel ${demoChannel} with acme.web, and a host with a backup that is late within ${longestDeadlineSeconds} s, as examples/acme has them`,
     );
   return { webHosts, backupHost };
 }
