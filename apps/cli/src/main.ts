@@ -26,20 +26,28 @@ addRolloutCommands(program, context);
 addHostCommands(program, context);
 addUpCommand(program);
 // Flags and errors behave alike on every level.
-for (const command of program.commands.flatMap((top) => [top, ...top.commands])) command.exitOverride().option('--json', 'print one JSON value, for programs').on('option:json', () => program.setOptionValue('json', true));
+for (const command of program.commands.flatMap((top) => [top, ...top.commands]))
+  command
+    .exitOverride()
+    .option('--json', 'print one JSON value, for programs')
+    .on('option:json', () => program.setOptionValue('json', true));
 
 /** Says on standard error what is wrong, where, and what to do; programs get it as JSON. */
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.invalid;
   const known = error instanceof FleetError;
   if (program.opts<{ json?: boolean }>().json === true) {
-    const body = known ? { code: error.code, message: error.message, diagnostics: error.diagnostics } : { code: 'unexpected', message: String(error) };
+    const body = known
+      ? { code: error.code, message: error.message, diagnostics: error.diagnostics }
+      : { code: 'unexpected', message: String(error) };
     process.stderr.write(`${JSON.stringify({ error: body })}\n`);
   } else if (known) {
     for (const diagnostic of error.diagnostics) process.stderr.write(`${formatDiagnostic(diagnostic)}\n`);
     process.stderr.write(`${paint('red', 'error')}: ${error.message}\n`);
   } else {
-    process.stderr.write(`nixfleet stumbled over a bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.stderr.write(
+      `nixfleet stumbled over a bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
   }
   return known ? exitCodeOf(error.code) : exitCodes.unexpected;
 }
