@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { buildFleet, type BuiltFleet, type BuiltHost, loadFleetFiles } from '@nixfleet/fleet';
+import { type BuiltFleet, type BuiltHost, buildFleet, loadFleetFiles } from '@nixfleet/fleet';
 import { closureBuilt, FleetError } from '@nixfleet/schema';
 import { type Database, type Logger, publishEvent } from '@nixfleet/service';
 import type { CacheUploader } from './cache-uploader.ts';
@@ -92,7 +92,15 @@ export class Builder {
         if (!fresh.has(host.host)) continue;
         const { toplevel, closureDigest } = host;
         const closureSizeBytes = host.paths.reduce((sum, path) => sum + path.narSize, 0);
-        const data = { revision: job.revision, fleet: job.fleet, host: host.host, toplevel, closureDigest, pathCount: host.paths.length, closureSizeBytes };
+        const data = {
+          revision: job.revision,
+          fleet: job.fleet,
+          host: host.host,
+          toplevel,
+          closureDigest,
+          pathCount: host.paths.length,
+          closureSizeBytes,
+        };
         await publishEvent(tx, closureBuilt, data, { traceId: job.traceId });
       }
       return fresh.size;
@@ -105,7 +113,9 @@ export class Builder {
     const message = error instanceof Error ? error.message : String(error);
     const final = error instanceof FleetError && error.code !== 'unavailable' && error.code !== 'timed_out';
     await this.#deps.db.transaction((tx) =>
-      final ? finishBuild(tx, job.revision, 'failed', message) : postponeBuild(tx, job.revision, Math.min(maxDelaySeconds, 2 ** Math.min(job.tries, 6)), message),
+      final
+        ? finishBuild(tx, job.revision, 'failed', message)
+        : postponeBuild(tx, job.revision, Math.min(maxDelaySeconds, 2 ** Math.min(job.tries, 6)), message),
     );
   }
 }

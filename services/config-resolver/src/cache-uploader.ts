@@ -2,11 +2,12 @@ import { Readable } from 'node:stream';
 import type { BuiltHost } from '@nixfleet/fleet';
 import { type StoreObject, writeExport } from '@nixfleet/nix';
 import { FleetError, MissingPaths } from '@nixfleet/schema';
+import type { Secret } from '@nixfleet/service';
 import { Value } from 'typebox/value';
 
 export interface CacheUploaderOptions {
   readonly url: string;
-  readonly token: string;
+  readonly token: Secret;
 }
 
 const queryTimeoutMs = 30_000;
@@ -57,27 +58,51 @@ export class CacheUploader {
     const missing = new Set<string>();
     for (let start = 0; start < storePaths.length; start += pathsPerQuery) {
       const body = JSON.stringify({ storePaths: storePaths.slice(start, start + pathsPerQuery) });
-      const response = await this.#ask('/v1/paths/missing', signal, queryTimeoutMs, { headers: { 'content-type': 'application/json' }, body });
+      const response = await this.#ask('/v1/paths/missing', signal, queryTimeoutMs, {
+        headers: { 'content-type': 'application/json' },
+        body,
+      });
       const answer: unknown = await response.json();
-      if (!Value.Check(MissingPaths, answer)) throw new FleetError('unavailable', `cache-indexer at ${this.#options.url} answered what this resolver does not know`);
+      if (!Value.Check(MissingPaths, answer))
+        throw new FleetError(
+          'unavailable',
+          `cache-indexer at ${this.#options.url} answered what this resolver does not know`,
+        );
       for (const path of answer.missing) missing.add(path);
     }
     return missing;
   }
 
-  async #ask(path: string, signal: AbortSignal, timeoutMs: number, init: RequestInit & { duplex?: 'half' }): Promise<Response> {
+  async #ask(
+    path: string,
+    signal: AbortSignal,
+    timeoutMs: number,
+    init: RequestInit & { duplex?: 'half' },
+  ): Promise<Response> {
     const url = `${this.#options.url}${path}`;
     let response: Response;
     try {
-      response = await fetch(url, { ...init, method: 'POST', headers: { ...init.headers, authorization: `Bearer ${this.#options.token}` }, signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) });
+      response = await fetch(url, {
+        ...init,
+        method: 'POST',
+        headers: { ...init.headers, authorization: `Bearer ${this.#options.token.reveal()}` },
+        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+      });
     } catch (error) {
       signal.throwIfAborted();
-      throw new FleetError('unavailable', `cache-indexer at ${url} is not reachable: ${error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error)}`, { cause: error });
+      throw new FleetError(
+        'unavailable',
+        `cache-indexer at ${url} is not reachable: ${error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error)}`,
+        { cause: error },
+      );
     }
     if (response.ok) return response;
     const text = (await response.text()).slice(0, 1000);
     // Authentication may come a moment after start-up; everything else below 500 is about what was sent.
     const passing = response.status >= 500 || response.status === 401 || response.status === 429;
-    throw new FleetError(passing ? 'unavailable' : 'invalid_input', `cache-indexer answered ${response.status} to ${path}: ${text}`);
+    throw new FleetError(
+      passing ? 'unavailable' : 'invalid_input',
+      `cache-indexer answered ${response.status} to ${path}: ${text}`,
+    );
   }
 }
