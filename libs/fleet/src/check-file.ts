@@ -78,6 +78,8 @@ function* toDiagnostics(file: YamlFile, schema: TSchema, problem: Problem): Gene
     }
     return;
   }
+  // What `additionalProperties` already told.
+  if (problem.keyword === 'boolean') return;
   const { value, position } = find(file, parts);
   if (problem.keyword === 'required') {
     for (const name of (problem.params['requiredProperties'] as string[] | undefined) ?? []) {

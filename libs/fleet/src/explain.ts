@@ -1,4 +1,13 @@
-import { describePlace, type Explanation, parsePath, showValue } from '@nixfleet/modules';
+import {
+  describePlace,
+  didYouMean,
+  type Explanation,
+  formatPath,
+  type OptionNode,
+  type OptionPath,
+  parsePath,
+  showValue,
+} from '@nixfleet/modules';
 import { FleetError } from '@nixfleet/schema';
 import { evaluateFleetHost } from './layers.ts';
 import type { LoadedFleet } from './load.ts';
@@ -57,8 +66,27 @@ export function explainOption(fleet: LoadedFleet, hostName: string, optionPath: 
   const evaluation = evaluateFleetHost(fleet, host);
   const explanation = evaluation.explain(path);
   if (explanation === undefined)
-    throw new FleetError('not_found', `host ${hostName} has no option ${optionPath}, and nothing defines it`);
+    throw new FleetError(
+      'not_found',
+      `host ${hostName} has no option ${optionPath}, and nothing defines it. ${suggest(evaluation.tree, path)}`.trim(),
+    );
   return toExplained(hostName, explanation, plain(explanation.value));
+}
+
+/** Names near the first one of the path that no option has. */
+function suggest(tree: OptionNode, path: OptionPath): string {
+  let node = tree;
+  for (const [i, name] of path.entries()) {
+    const child = node.children.get(name);
+    if (child !== undefined) {
+      node = child;
+      continue;
+    }
+    const hint = didYouMean(name, node.children.keys());
+    if (hint !== undefined) return hint;
+    return `${formatPath(path.slice(0, i)) || 'The root'} has ${[...node.children.keys()].sort().slice(0, 12).join(', ')}.`;
+  }
+  return '';
 }
 
 /** Values that cannot be computed are named instead of ending the explanation of the others. */

@@ -50,6 +50,8 @@ const isYaml = (path: string): boolean => /\.(ya?ml|json)$/.test(path);
 class Loader {
   readonly #files: readonly FleetFile[];
   readonly diagnostics: Diagnostic[] = [];
+  /** Scopes whose files have mistakes of their own: that hosts name them is no further mistake. */
+  readonly #brokenScopes: string[] = [];
 
   constructor(files: readonly FleetFile[]) {
     this.#files = files.toSorted((a, b) => (a.path < b.path ? -1 : 1));
@@ -100,10 +102,16 @@ class Loader {
   #loadScope(source: FleetFile): Scope[] {
     const file = this.#read(source);
     const definition = file === undefined ? undefined : this.#check(file, ScopeDefinition);
-    if (file === undefined || definition === undefined) return [];
+    if (file === undefined || definition === undefined) return this.#brokenScope(file?.value);
     const { scope, diagnostics } = makeCustomScope(file, definition);
     this.diagnostics.push(...diagnostics);
-    return scope === undefined ? [] : [scope];
+    return scope === undefined ? this.#brokenScope(definition) : [scope];
+  }
+
+  #brokenScope(definition: unknown): [] {
+    const name = (definition as { scope?: unknown } | null | undefined)?.scope;
+    if (typeof name === 'string') this.#brokenScopes.push(name);
+    return [];
   }
 
   #loadHostFile(source: FleetFile): Omit<LoadedHost, 'channel'>[] {
@@ -168,7 +176,7 @@ class Loader {
       if (definition.role !== undefined) check('role', definition.role, roleNames, definition, 'role');
       if (definition.channel !== undefined) check('channel', definition.channel, channels, definition, 'channel');
       const known = scopeNames(platformOf(definition.platform), custom);
-      const anywhere = [...known, ...known.map((name) => name.replace(/Darwin$/, ''))];
+      const anywhere = [...new Set([...known.map((name) => name.replace(/Darwin$/, '')), ...this.#brokenScopes])];
       for (const [i, name] of (definition.scopes ?? []).entries())
         check('scope', name, anywhere, definition.scopes as object, i);
     }

@@ -2,6 +2,7 @@ export { randomizedDelaySeconds } from './backup/backup.ts';
 export * as backupOptions from './backup/options.ts';
 export { commandChecks, httpChecks, systemdChecks } from './framework/agent.ts';
 export { freeformOf } from './framework/core.ts';
+export { evaluateHost, type HostInput, type Layer, platformOf, roleNames, scopeNames } from './host.ts';
 export { hostName, timeZone } from './host-spec.ts';
 export {
   type ActivationScript,
@@ -19,6 +20,5 @@ export {
 export { frameworkScopes, scopes } from './registry.ts';
 export { type Role, roles } from './roles.ts';
 export type { Platform, Scope } from './scope.ts';
-export { isScript, type Script } from './shell.ts';
-export { evaluateHost, type HostInput, type Layer, platformOf, roleNames, scopeNames } from './host.ts';
 export { defineScope } from './scope.ts';
+export { isScript, type Script } from './shell.ts';

@@ -26,10 +26,25 @@ type Plain = Record<string, unknown>;
 
 /** Scopes of the original that are not built yet: what they add is not compared. */
 const notBuilt = [
-  'nixfleet.impermanence', 'nixfleet.secrets', 'nixfleet.o11y', 'nixfleet.generationLabel', 'nixfleet.terminalCompat',
-  'nixfleet.hardware', 'nixfleet.home-manager', 'services.nixfleet-cache', 'services.nixfleet-cache-server',
-  'services.nixfleet-control-plane', 'services.nixfleet-microvm-host', 'services.earlyoom', 'boot', 'hardware',
-  'home-manager', 'zramSwap', 'local', 'system.nixos', 'system.activationScripts',
+  'nixfleet.impermanence',
+  'nixfleet.secrets',
+  'nixfleet.o11y',
+  'nixfleet.generationLabel',
+  'nixfleet.terminalCompat',
+  'nixfleet.hardware',
+  'nixfleet.home-manager',
+  'services.nixfleet-cache',
+  'services.nixfleet-cache-server',
+  'services.nixfleet-control-plane',
+  'services.nixfleet-microvm-host',
+  'services.earlyoom',
+  'boot',
+  'hardware',
+  'home-manager',
+  'zramSwap',
+  'local',
+  'system.nixos',
+  'system.activationScripts',
   'systemd.services.nixfleet-host-key-check',
 ];
 const notBuiltPackages = ['kitty.terminfo', 'alacritty.terminfo', 'wget', 'unzip', 'curl'].map((name) => `pkg:${name}`);

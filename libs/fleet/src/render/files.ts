@@ -123,6 +123,9 @@ const nftables: Renderer = (e) => {
   ];
   const forward = textOr(e, 'networking.firewall.extraForwardRules', '');
   const text = [
+    // Loading the file again replaces the table in one transaction.
+    'table inet nixfleet-fw',
+    'delete table inet nixfleet-fw',
     'table inet nixfleet-fw {',
     '  chain input {',
     ...input.filter((line) => line !== ''),

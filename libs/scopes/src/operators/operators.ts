@@ -2,7 +2,15 @@ import { type Config, mkIf, mkOverride, type PlainObject } from '@nixfleet/modul
 import { rootHashedPasswordFile } from '../host-spec.ts';
 import { defineScope } from '../scope.ts';
 import { escapeShellArg } from '../shell.ts';
-import { mutableUsers, type Operator, operatorsOptions, roleGroups, rootSshKeys, users } from './options.ts';
+import {
+  mutableUsers,
+  type Operator,
+  operatorsOptions,
+  primaryUser,
+  roleGroups,
+  rootSshKeys,
+  users,
+} from './options.ts';
 
 const description = 'Accounts of the people who run the host: keys, sudo, shells, groups';
 
@@ -29,6 +37,7 @@ export const operators = defineScope({
   platforms: ['nixos'],
   options: operatorsOptions,
   config: {
+    assertions: (c: Config) => [primaryExists(c)],
     users: {
       mutableUsers: mkIf(
         (c: Config) => Object.keys(c.get(users)).length > 0,
@@ -44,6 +53,16 @@ export const operators = defineScope({
     },
   },
 });
+
+/** The original takes a primaryUser that nobody is, and gives it the home /home/ghost. */
+const primaryExists = (c: Config): { assertion: boolean; message: string } => {
+  const name = c.get(primaryUser);
+  const names = Object.keys(c.get(users));
+  return {
+    assertion: name === null || names.includes(name),
+    message: `nixfleet.operators.primaryUser is ${JSON.stringify(name)}, but the operators are ${names.join(', ') || 'none'}`,
+  };
+};
 
 /** macOS has no wheel group: admins join `admin` at activation. */
 function adminScript(c: Config): string {
@@ -70,10 +89,12 @@ export const operatorsDarwin = defineScope({
     system: {
       activationScripts: { postActivation: { text: mkIf((c: Config) => adminScript(c) !== '', adminScript) } },
     },
-    assertions: (c: Config) =>
-      Object.entries(c.get(users)).map(([name, operator]) => ({
+    assertions: (c: Config) => [
+      primaryExists(c),
+      ...Object.entries(c.get(users)).map(([name, operator]) => ({
         assertion: operator.hashedPassword === null && operator.hashedPasswordFile === null,
         message: `nixfleet.operators.users.${name}: nix-darwin cannot set passwords; remove hashedPassword and hashedPasswordFile`,
       })),
+    ],
   },
 });
