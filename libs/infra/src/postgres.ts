@@ -130,7 +130,7 @@ export class Postgres implements AsyncDisposable {
       // A fast shutdown: sessions end, the data is written.
       stopSignal: 'SIGINT',
       stopTimeoutMs: 30_000,
-      ...(user ?? {}),
+      ...user,
     });
     const server = new Postgres(child, port, dataDir, password);
     await waitUntil(child, 30_000, () => server.#answers());
@@ -172,7 +172,7 @@ async function initialise(native: string, dataDir: string, passwordFile: string,
     await execute(
       join(native, 'bin/initdb'),
       ['-D', dataDir, '-U', superuser, `--pwfile=${handOver}`, '--auth=scram-sha-256', '--encoding=UTF8', '--locale=C'],
-      { cwd: dataDir, timeout: 120_000, ...(user ?? {}) },
+      { cwd: dataDir, timeout: 120_000, ...user },
     );
   } catch (error) {
     throw new FleetError(

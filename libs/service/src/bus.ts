@@ -24,6 +24,7 @@ export interface BusOptions {
 
 const firstRetryMs = 200;
 const maxRetryMs = 5000;
+const flushTimeoutMs = 2000;
 
 /**
  * The service's connection to NATS. It comes up without the server, keeps trying, and makes every stream before anybody
@@ -55,8 +56,10 @@ export class Bus implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
-    // Not drain: every consumer has stopped before, and a drain waits for a server that may be away.
-    await this.#current?.flush().catch(() => undefined);
+    await this.#connection.catch(() => undefined);
+    // Not drain: every consumer has stopped before, and a drain or flush waits for a server that may be away.
+    const flushed = this.#up ? this.#current?.flush().catch(() => undefined) : undefined;
+    await Promise.race([flushed, sleep(flushTimeoutMs, undefined, { ref: false })]);
     await this.#current?.close();
   }
 
@@ -78,6 +81,7 @@ export class Bus implements AsyncDisposable {
           pingInterval: 20_000,
         });
         await ensureStreams(await jetstreamManager(nc));
+        signal.throwIfAborted();
         this.#current = nc;
         this.#setUp(true, '');
         void this.#follow(nc);

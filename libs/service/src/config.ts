@@ -51,6 +51,13 @@ export const url = (description: string, schemes: readonly string[], more: More<
   ...more,
 });
 
+/** A URL that holds a secret: what is wrong with it is told without it. */
+export const secretUrl = (description: string, schemes: readonly string[]): Setting<Secret> => ({
+  description,
+  parse: (value) => new Secret(url(description, schemes).parse(value)),
+  fromFile: true,
+});
+
 export const secret = (description: string): Setting<Secret> => ({
   description,
   parse: (value) => new Secret(value),
@@ -109,7 +116,10 @@ function readText(variable: string, setting: Setting<unknown>, env: NodeJS.Proce
 
 /** Settings that every service has. */
 export const commonSettings = {
-  postgresUrl: { ...secret('connection string of Postgres, postgres://user:password@host:port/database') },
+  postgresUrl: secretUrl('connection string of Postgres, postgres://user:password@host:port/database', [
+    'postgres',
+    'postgresql',
+  ]),
   natsUrl: url('address of NATS', ['nats', 'tls']),
   natsCredsFile: text('credentials file of this service for NATS'),
   httpHost: text('address to listen on', { fallback: '127.0.0.1' }),

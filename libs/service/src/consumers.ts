@@ -26,10 +26,11 @@ export interface ConsumerOptions {
 const nanosPerMs = 1_000_000;
 const ackWaitMs = 60_000;
 /** How long one fetch waits for the first message. */
-const fetchWaitMs = 1000;
+const fetchWaitMs = 5000;
 /** A message whose handler failed without a known cause is tried this often, then put aside. */
 const maxTries = 6;
 const retryDelayMs = 1000;
+const stopTimeoutMs = 5000;
 
 async function openConsumer(bus: Bus, options: ConsumerOptions): Promise<Consumer> {
   const nc = await bus.connection();
@@ -45,10 +46,24 @@ async function openConsumer(bus: Bus, options: ConsumerOptions): Promise<Consume
   return jetstream(nc).consumers.get(options.stream, options.consumer);
 }
 
+/** Waits for one message; the signal ends the wait at once. */
+async function nextMessage(consumer: Consumer, signal: AbortSignal): Promise<JsMsg | undefined> {
+  const messages = await consumer.fetch({ max_messages: 1, expires: fetchWaitMs });
+  const close = (): void => void messages.close();
+  signal.addEventListener('abort', close);
+  try {
+    if (signal.aborted) close();
+    for await (const message of messages) return message;
+    return undefined;
+  } finally {
+    signal.removeEventListener('abort', close);
+  }
+}
+
 /** Waits for the first message, then takes what else is there, without waiting for a full batch. */
 async function fetchBatch(consumer: Consumer, maxMessages: number, signal: AbortSignal): Promise<JsMsg[]> {
-  const first = await consumer.next({ expires: fetchWaitMs });
-  if (first === null) return [];
+  const first = await nextMessage(consumer, signal);
+  if (first === undefined) return [];
   const batch = [first];
   const more = Math.min(maxMessages - 1, first.info.pending);
   if (more > 0 && !signal.aborted) {
@@ -108,8 +123,12 @@ export function runConsumer(
   handle: (batch: readonly JsMsg[]) => Promise<void>,
 ): AsyncDisposable {
   const stop = new AbortController();
+  const stopped = new Promise<void>((resolve) => {
+    stop.signal.addEventListener('abort', () => resolve(), { once: true });
+  });
   const run = async (): Promise<void> => {
     let consumer: Consumer | undefined;
+    await Promise.race([deps.bus.connection(), stopped]);
     while (!stop.signal.aborted) {
       try {
         consumer ??= await openConsumer(deps.bus, options);
@@ -123,12 +142,13 @@ export function runConsumer(
       }
     }
   };
-  const running = run();
+  // Rejects only when the bus is closed before it ever was connected.
+  const running = run().catch(() => undefined);
   return {
     async [Symbol.asyncDispose]() {
       stop.abort();
-      // A fetch that waits for messages has nothing in hand: it need not be waited for.
-      await Promise.race([running, sleep(fetchWaitMs + 500, undefined, { ref: false })]);
+      // What is in hand is finished; a server that went away must not hold us beyond that.
+      await Promise.race([running, sleep(stopTimeoutMs, undefined, { ref: false })]);
     },
   };
 }

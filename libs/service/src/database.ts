@@ -9,8 +9,7 @@ import { up as chassisTables } from './migrations/0000-chassis.ts';
 import type { Secret } from './secret.ts';
 
 // int8 comes back as text by default. Every bigint of ours is a counter far below 2^53.
-const int8 = 20;
-pg.types.setTypeParser(int8, Number);
+pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 
 export interface DatabaseOptions {
   readonly url: Secret;
@@ -40,9 +39,10 @@ function sqlState(error: unknown): string | undefined {
 /** True when the database could not be reached or went away: what was asked may be asked again later. */
 export function isConnectionError(error: unknown): boolean {
   const state = sqlState(error);
+  // Errors of the system first: EPIPE looks like an SQLSTATE, of which none begins with E.
+  if (state !== undefined && /^E[A-Z_]+$/.test(state)) return true;
   if (state !== undefined && /^[0-9A-Z]{5}$/.test(state))
     return connectionClasses.some((head) => state.startsWith(head));
-  if (state !== undefined && /^E[A-Z]+$/.test(state)) return true;
   return (
     error instanceof Error &&
     /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/.test(
@@ -96,9 +96,10 @@ export class Database<Tables> implements AsyncDisposable {
 
   /**
    * Runs `work` in a transaction. It is run again when Postgres undid it because of others (serialisation, deadlock);
-   * a connection that broke is `unavailable`. `work` must have no effect but through `tx`.
+   * a connection that broke, or a schema that is not there yet, is `unavailable`. `work` must have no effect but through `tx`.
    */
   async transaction<T>(work: (tx: Transaction<Tables>) => Promise<T>): Promise<T> {
+    this.#requireMigrated();
     for (let tries = 1; ; tries += 1) {
       try {
         const result = await this.kysely.transaction().execute(work);
@@ -117,7 +118,7 @@ export class Database<Tables> implements AsyncDisposable {
 
   /** Runs queries without a transaction. Throws `unavailable` while Postgres can't be reached or is not migrated yet. */
   async read<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T> {
-    if (!this.#migrated) throw new FleetError('unavailable', 'Postgres is not ready yet');
+    this.#requireMigrated();
     try {
       return await work(this.kysely);
     } catch (error) {
@@ -130,6 +131,10 @@ export class Database<Tables> implements AsyncDisposable {
     await this.#watch;
     await this.ready.catch(() => undefined);
     await this.kysely.destroy();
+  }
+
+  #requireMigrated(): void {
+    if (!this.#migrated) throw new FleetError('unavailable', 'Postgres is not ready yet');
   }
 
   /** Creates the schema and migrates it, for as long as it takes Postgres to come up. */
@@ -159,7 +164,8 @@ export class Database<Tables> implements AsyncDisposable {
 
   async #watchHealth(): Promise<void> {
     await this.ready.catch(() => undefined);
-    while (!this.#closing.signal.aborted) {
+    // A migration that failed stays the reason why the service is not ready.
+    while (this.#migrated && !this.#closing.signal.aborted) {
       try {
         await sql`SELECT 1`.execute(this.kysely);
         this.#state.up();

@@ -9,7 +9,7 @@ const validators = new WeakMap<EventContract, Validator>();
 function validatorOf(contract: EventContract): Validator {
   const known = validators.get(contract);
   if (known !== undefined) return known;
-  const validator = Compile(Type.Object({ ...EnvelopeHead.properties, data: contract.data })) as unknown as Validator;
+  const validator = Compile(Type.Object({ ...EnvelopeHead.properties, data: contract.data }));
   validators.set(contract, validator);
   return validator;
 }
@@ -25,7 +25,7 @@ export function decodeEnvelope<Data extends TSchema>(
   } catch (error) {
     throw new FleetError('invalid_input', `no JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const validator = validatorOf(contract as unknown as EventContract);
+  const validator = validatorOf(contract);
   if (!validator.Check(value)) {
     const [first] = validator.Errors(value);
     throw new FleetError(

@@ -17,6 +17,7 @@ import {
   type FastifyReply,
   type FastifyRequest,
   fastify,
+  LogController,
   type RawReplyDefaultExpression,
   type RawRequestDefaultExpression,
   type RawServerDefault,
@@ -113,9 +114,10 @@ const traceIdOf = (traceparent: unknown): string =>
 
 /** A Fastify app with what every service serves; routes are added to it, `listen` starts it. */
 export async function createApp(options: HttpOptions): Promise<HttpApp> {
+  const loggerInstance: FastifyBaseLogger = options.log;
   const app: HttpApp = fastify({
-    loggerInstance: options.log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    loggerInstance,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimitBytes ?? defaultBodyLimitBytes,
     requestTimeout: requestTimeoutMs,
     keepAliveTimeout: 72_000,
@@ -133,8 +135,27 @@ export async function createApp(options: HttpOptions): Promise<HttpApp> {
     },
   });
   addHooks(app, options);
+  closeConnectionsAfterUse(app);
   addCommonRoutes(app, options);
   return app;
+}
+
+/**
+ * While the app closes, a connection ends with the answer that it was busy with: kept alive it would hold the shutdown
+ * for as long as the client cares to keep it.
+ */
+function closeConnectionsAfterUse(app: HttpApp): void {
+  let closing = false;
+  app.addHook('preClose', async () => {
+    closing = true;
+  });
+  app.addHook('onSend', async (_, reply) => {
+    if (closing) reply.header('connection', 'close');
+  });
+  // For answers whose head was on its way before.
+  app.addHook('onResponse', async () => {
+    if (closing) setImmediate(() => app.server.closeIdleConnections());
+  });
 }
 
 function addHooks(app: HttpApp, { metrics, operators, log }: HttpOptions): void {

@@ -10,10 +10,14 @@ export interface ServiceMetrics {
   readonly outboxSent: Counter;
 }
 
+/** Gauges of the library whose names end like counters': promtool refuses them. */
+const mislabelled = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
+
 /** `name` is the service's short one: `deployer`, `telemetry`. Metrics are `nixfleet_<name>_…`. */
 export function createMetrics(name: string): ServiceMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  for (const metric of mislabelled) registry.removeSingleMetric(metric);
   const registers = [registry];
   const prefix = `nixfleet_${name}`;
   return {

@@ -75,9 +75,19 @@ export class Operators implements AsyncDisposable {
       this.#records.delete(key);
       return;
     }
-    const record: unknown = JSON.parse(Buffer.from(value).toString('utf8'));
-    if (Value.Check(OperatorRecord, record) && (this.#records.has(key) || this.#records.size < maxOperators))
+    const record = readRecord(value);
+    if (record !== undefined && (this.#records.has(key) || this.#records.size < maxOperators))
       this.#records.set(key, record);
+  }
+}
+
+/** Undefined for what is no record: one bad entry must not hide those behind it. */
+function readRecord(value: Uint8Array): OperatorRecord | undefined {
+  try {
+    const record: unknown = JSON.parse(Buffer.from(value).toString('utf8'));
+    return Value.Check(OperatorRecord, record) ? record : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstream } from '@nats-io/jetstream';
-import { type EventContract, eventSubject } from '@nixfleet/schema';
+import { type EventContract, eventSubject, FleetError } from '@nixfleet/schema';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Static, TSchema } from 'typebox';
 import type { Bus } from './bus.ts';
@@ -79,7 +79,10 @@ const maxBackOffMs = 5000;
 
 /** Sends one batch; returns how many. Rows are deleted in the transaction that claimed them, after the stream has them. */
 async function relayBatch<Tables>({ db, bus, metrics }: RelayDeps<Tables>): Promise<number> {
-  const js = jetstream(await bus.connection(), { timeout: publishTimeoutMs });
+  const nc = await bus.connection();
+  // No row is locked, and nothing piles up in the client, while there is no server to take it.
+  if (!bus.connected) throw new FleetError('unavailable', 'NATS is not connected');
+  const js = jetstream(nc, { timeout: publishTimeoutMs });
   return (db.kysely as Kysely<unknown>).transaction().execute(async (tx) => {
     const { rows } = await sql<{ id: number; message_id: string; subject: string; payload: string }>`
       SELECT id, message_id, subject, payload FROM outbox ORDER BY id LIMIT ${batchSize} FOR UPDATE SKIP LOCKED`.execute(
@@ -101,7 +104,7 @@ export function startOutboxRelay<Tables>(deps: RelayDeps<Tables>): AsyncDisposab
   let wake = Promise.withResolvers<void>();
   deps.db.onCommit(() => wake.resolve());
   const run = async (): Promise<void> => {
-    await deps.db.ready;
+    await Promise.all([deps.db.ready, deps.bus.connection()]);
     let failures = 0;
     while (!stop.signal.aborted) {
       wake = Promise.withResolvers<void>();
@@ -127,8 +130,9 @@ export function startOutboxRelay<Tables>(deps: RelayDeps<Tables>): AsyncDisposab
     async [Symbol.asyncDispose]() {
       stop.abort();
       wake.resolve();
-      await running;
+      // Before the first connection there is nothing under way.
       if (!deps.bus.connected) return;
+      await running;
       while ((await relayBatch(deps).catch(() => 0)) > 0);
     },
   };

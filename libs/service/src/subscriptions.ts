@@ -5,7 +5,7 @@ import type { Static, TSchema } from 'typebox';
 import { type ConsumerDeps, runConsumer, settleFailure } from './consumers.ts';
 import type { Database } from './database.ts';
 import { decodeEnvelope } from './envelope.ts';
-import { claimInbox } from './inbox.ts';
+import { claimInbox, startInboxPruning } from './inbox.ts';
 
 /** A reaction to one kind of event: the inbox row and the effect are one transaction, so a redelivery does nothing. */
 export interface Subscription<Tables, Contract> {
@@ -37,7 +37,7 @@ export function startSubscription<Tables, Data extends TSchema>(
   subscription: Subscription<Tables, EventContract<Data>>,
 ): AsyncDisposable {
   const { event, consumer } = subscription;
-  const handle = subscription.handle as (tx: Transaction<Tables>, envelope: Envelope<Static<Data>>) => Promise<void>;
+  const handle = subscription.handle;
   const handleOne = async (message: JsMsg): Promise<void> => {
     try {
       await deps.db.ready;
@@ -54,13 +54,19 @@ export function startSubscription<Tables, Data extends TSchema>(
       await settleFailure(deps, consumer, message, error);
     }
   };
-  return runConsumer(
+  const pruning = startInboxPruning(deps.db, consumer, deps.log);
+  const running = runConsumer(
     deps,
     { stream: streamOf(event), filter: eventFilter(event), consumer, maxMessages },
     async (batch) => {
       for (const message of batch) await handleOne(message);
     },
   );
+  return {
+    async [Symbol.asyncDispose]() {
+      await Promise.all([running[Symbol.asyncDispose](), pruning[Symbol.asyncDispose]()]);
+    },
+  };
 }
 
 export interface BatchSubscription<Value> {

@@ -49,7 +49,7 @@ async function send(
     headers: { ...stack.authorization(role), 'content-type': nixExportContentType },
     body,
     duplex: 'half',
-  } as RequestInit);
+  });
 }
 
 async function bytesOf(objects: readonly StoreObject[]): Promise<Buffer> {

@@ -19,6 +19,7 @@ import type { Static, TSchema } from 'typebox';
 import { createNatsIdentity, issueCredentials, type NatsIdentity, servicePermissions } from '../nats-identity.ts';
 import { findNatsServer, Nats } from '../nats-server.ts';
 import { type TestDatabase, type TestDatabaseSpec, TestPostgres } from './test-postgres.ts';
+import { until } from './until.ts';
 
 /** Everything of the fleet and what agents publish: the tests' own user stands for any of them. */
 const testPermissions = { publish: ['>'], subscribe: ['>'] };
@@ -119,6 +120,9 @@ export class TestServers implements AsyncDisposable {
   /** NATS comes back on the same port with what it had stored. */
   async reviveNats(): Promise<void> {
     this.#nats = await startNats(this.dir, this.#binary, this.identity, this.#natsPort);
+    // The tests' own connection as well: what a test publishes next must not be lost on the old one.
+    const nc = await this.#connection;
+    if (nc !== undefined) await until(async () => (await nc.rtt()) >= 0);
   }
 
   /** Makes an operator known to every service, as the deployer does; returns its Authorization header. */
