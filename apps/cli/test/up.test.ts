@@ -3,6 +3,7 @@ import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { groupByChannel } from '../src/up/deliver.ts';
 import { addGroup } from '../src/up/fleet-edits.ts';
 import { chooseFreePorts, claimFixedPorts } from '../src/up/ports.ts';
 import { makeEnvironment } from '../src/up/processes.ts';
@@ -104,4 +105,16 @@ test('a secret is made once and readable by its owner only', async () => {
   assert.equal(await readOrCreate(file, () => 'first'), 'first');
   assert.equal(await readOrCreate(file, () => 'second'), 'first');
   assert.equal((await stat(file)).mode & 0o777, 0o600);
+});
+
+test('hosts are grouped by channel, channels in the order of their names', () => {
+  const hosts = [
+    { host: 'db-01', site: 'oslo', channel: 'stable' },
+    { host: 'web-01', site: 'paris', channel: 'edge' },
+    { host: 'db-02', site: 'oslo', channel: 'stable' },
+  ];
+  assert.deepEqual(groupByChannel(hosts), [
+    ['edge', ['web-01']],
+    ['stable', ['db-01', 'db-02']],
+  ]);
 });

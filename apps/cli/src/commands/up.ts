@@ -77,10 +77,11 @@ async function run({ flags, state, fleet, supervisor, reporter }: Run): Promise<
     fleetDir,
     keyFile: state.releaseKeyFile,
     notes: `from ${shownPath(fleetDir)}`,
+    hosts,
     rolloutTimeoutSeconds: flags.demo === true ? rolloutTimeoutSeconds.demo : rolloutTimeoutSeconds.up,
   };
   if (flags.demo === true) {
-    const good = await playDemo({ ...delivery, state, hosts, signal, ...chooseDemoHosts(fleet) });
+    const good = await playDemo({ ...delivery, state, signal, ...chooseDemoHosts(fleet) });
     return good ? exitCodes.ok : exitCodes.unexpected;
   }
   reporter.heading(`Delivering ${shownPath(fleetDir)}`);

@@ -9,6 +9,7 @@ import type { Supervisor } from './supervisor.ts';
 export interface AgentHost {
   readonly host: string;
   readonly site: string;
+  readonly channel: string;
 }
 
 const heartbeatSeconds = 2;

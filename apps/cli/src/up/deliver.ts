@@ -1,6 +1,5 @@
 import type { BuiltFleet } from '@nixfleet/fleet';
 import {
-  ChannelList,
   type CreateRollout,
   FleetError,
   ReleaseDetail,
@@ -13,6 +12,7 @@ import { createRelease } from '../commands/release.ts';
 import { waitForRollout } from '../commands/rollout.ts';
 import type { Context } from '../context.ts';
 import { shortId } from '../output.ts';
+import type { AgentHost } from './agents.ts';
 import type { Reporter } from './reporter.ts';
 
 export interface DeliverOptions {
@@ -21,6 +21,8 @@ export interface DeliverOptions {
   readonly fleetDir: string;
   readonly keyFile: string;
   readonly notes: string;
+  /** Hosts that have an agent here; others would never answer. */
+  readonly hosts: readonly AgentHost[];
   readonly rolloutTimeoutSeconds: number;
 }
 
@@ -60,10 +62,12 @@ export async function makeRelease({
   return release;
 }
 
-/** Channels of the fleet that hosts follow. */
-async function listChannels(context: Context, fleet: string): Promise<string[]> {
-  const { channels } = await context.deployer.ask(ChannelList, '/v1/channels');
-  return channels.filter((c) => c.fleet === fleet && c.hostCount > 0).map((c) => c.channel);
+/** Channels that hosts with an agent follow, by name, with these hosts. */
+export function groupByChannel(hosts: readonly AgentHost[]): [channel: string, hosts: string[]][] {
+  const channels = Map.groupBy(hosts, (host) => host.channel);
+  return [...channels]
+    .map(([channel, members]): [string, string[]] => [channel, members.map(({ host }) => host)])
+    .sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 const describeEnd = (rollout: RolloutDetail): string => {
@@ -83,14 +87,25 @@ async function follow(
   return rollout;
 }
 
+/** Starts a rollout of one channel and follows it. */
+async function rollOutChannel(
+  options: DeliverOptions,
+  release: ReleaseDetail,
+  channel: string,
+  hosts: string[],
+): Promise<RolloutDetail> {
+  const body: CreateRollout = { release: release.release, channel, select: { hosts } };
+  const created = await options.context.deployer.ask(RolloutDetail, '/v1/rollouts', { method: 'POST', body });
+  const { targets, waveCount } = created;
+  options.reporter.step(`channel ${channel}: rolling out to ${targets.length} hosts in ${waveCount} waves`);
+  return follow(options, created.rollout);
+}
+
 /** Rolls a release out channel by channel; stops after the first one that does not complete. */
 export async function rollOut(options: DeliverOptions, release: ReleaseDetail): Promise<RolloutDetail[]> {
-  const { context } = options;
   const rollouts: RolloutDetail[] = [];
-  for (const channel of await listChannels(context, release.fleet)) {
-    const body: CreateRollout = { release: release.release, channel };
-    const created = await context.deployer.ask(RolloutDetail, '/v1/rollouts', { method: 'POST', body });
-    const rollout = await follow(options, created.rollout);
+  for (const [channel, hosts] of groupByChannel(options.hosts)) {
+    const rollout = await rollOutChannel(options, release, channel, hosts);
     rollouts.push(rollout);
     if (rollout.state !== 'completed') break;
   }
@@ -121,12 +136,10 @@ async function resume(options: DeliverOptions, release: ReleaseDetail): Promise<
   }
   reporter.step(`the fleet has not changed: release ${shortId(release.release)} stays`);
   const { rollouts } = await context.deployer.ask(RolloutList, '/v1/rollouts?limit=1000');
-  for (const channel of await listChannels(context, release.fleet)) {
+  for (const [channel, hosts] of groupByChannel(options.hosts)) {
     const last = rollouts.find((rollout) => rollout.release === release.release && rollout.channel === channel);
     if (last === undefined) {
-      const body: CreateRollout = { release: release.release, channel };
-      const created = await context.deployer.ask(RolloutDetail, '/v1/rollouts', { method: 'POST', body });
-      await follow(options, created.rollout);
+      await rollOutChannel(options, release, channel, hosts);
     } else if (last.state === 'running') {
       await follow(options, last.rollout);
     } else if (last.state === 'completed') {

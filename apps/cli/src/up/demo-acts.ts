@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { ReleaseDetail, RolloutDetail } from '@nixfleet/schema';
 import { RolloutDetail as RolloutDetailSchema } from '@nixfleet/schema';
-import type { AgentHost } from './agents.ts';
 import { type DeliverOptions, makeRelease, rollOut } from './deliver.ts';
 import { findStrays, naming, type Outcome } from './demo-checks.ts';
 import { copyFleetWith, type GroupEdit } from './fleet-edits.ts';
@@ -9,13 +8,9 @@ import type { StateDir } from './state-dir.ts';
 
 export interface DemoContext extends DeliverOptions {
   readonly state: StateDir;
-  readonly hosts: readonly AgentHost[];
   /** Hosts of the channel that goes first and serve acme's website. */
   readonly webHosts: readonly string[];
 }
-
-const describeRollouts = (rollouts: readonly RolloutDetail[]): string =>
-  rollouts.map((rollout) => `${rollout.channel} ${rollout.state}`).join(', ');
 
 /** Rolls a release out and wants every host to run it. */
 async function converge(demo: DemoContext, release: ReleaseDetail): Promise<Outcome> {
@@ -23,9 +18,13 @@ async function converge(demo: DemoContext, release: ReleaseDetail): Promise<Outc
   const strays = await findStrays(demo.context, demo.state, demo.hosts, release);
   const good = demo.hosts.length - strays.length;
   const missing = strays.length === 0 ? '' : `; not ${naming(strays)}`;
+  const undone = rollouts
+    .filter((rollout) => rollout.state !== 'completed')
+    .map((rollout) => `${rollout.channel} ${rollout.state}`)
+    .join(', ');
   return {
-    ok: strays.length === 0 && rollouts.every((rollout) => rollout.state === 'completed'),
-    happened: `${good} of ${demo.hosts.length} hosts confirmed and run it (${describeRollouts(rollouts)})${missing}`,
+    ok: strays.length === 0 && undone === '',
+    happened: `${good} of ${demo.hosts.length} hosts run it${missing}${undone === '' ? '' : ` (${undone})`}`,
   };
 }
 
@@ -65,7 +64,9 @@ export async function brokenRelease(demo: DemoContext, before: ReleaseDetail): P
   if (rollout === undefined) return { ok: false, happened: 'no rollout was started' };
   const failed = rollout.targets.filter((target) => target.state === 'failed');
   for (const target of failed)
-    demo.reporter.step(`${target.host}: ${target.step ?? '-'}, ${target.reason ?? '-'} (${target.detail ?? ''})`);
+    demo.reporter.step(
+      `${target.host}: ${target.step ?? '-'}, ${target.reason ?? '-'} (${(target.detail ?? '').trim()})`,
+    );
   const reverted = failed.filter((target) => target.step === 'reverted' && target.reason === 'health_failed');
   const touched = rollout.targets.filter((target) => target.dispatchedAt !== undefined);
   const strays = await findStrays(demo.context, demo.state, demo.hosts, before);
@@ -79,7 +80,7 @@ export async function brokenRelease(demo: DemoContext, before: ReleaseDetail): P
       reverted.length === touched.length &&
       strays.length === 0 &&
       touched.length < rollout.targets.length,
-    happened: `${naming(reverted.map((target) => target.host)) || 'no host'} reverted itself, rollout ${rollout.state}, ${touched.length} of ${demo.hosts.length} hosts touched, ${demo.hosts.length - strays.length} run release 1`,
+    happened: `${naming(reverted.map((target) => target.host)) || 'no host'} reverted, ${rollout.channel} ${rollout.state}, ${demo.hosts.length - strays.length} of ${demo.hosts.length} hosts on release 1`,
   };
 }
 

@@ -50,5 +50,5 @@ export async function playBackup(context: Context, reporter: Reporter, host: str
     return { ok: false, happened: `the next deadline is ${up.nextDeadlineAt}, too far for a demo` };
   const late = await awaitState(context, path, 'late', dueMs + 10_000);
   reporter.step(`nothing came by ${up.nextDeadlineAt}: the job is ${late.state}`);
-  return { ok: late.state === 'late', happened: `up after its run, then ${late.state}` };
+  return { ok: late.state === 'late', happened: `up, then ${late.state}` };
 }

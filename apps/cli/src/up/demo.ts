@@ -7,7 +7,7 @@ import type { Outcome } from './demo-checks.ts';
 import type { StateDir } from './state-dir.ts';
 
 interface ActResult extends Outcome {
-  readonly title: string;
+  readonly name: string;
   readonly expected: string;
   readonly seconds: number;
 }
@@ -22,14 +22,15 @@ export interface Demo extends DemoContext {
 }
 
 interface Act {
-  readonly title: string;
+  readonly name: string;
+  readonly what: string;
   readonly expected: string;
   readonly play: () => Promise<Outcome>;
 }
 
-async function playAct({ signal, reporter }: Demo, { title, expected, play }: Act): Promise<ActResult> {
+async function playAct({ signal, reporter }: Demo, { name, what, expected, play }: Act): Promise<ActResult> {
   const startedMs = Date.now();
-  reporter.heading(title);
+  reporter.heading(`${name}: ${what}`);
   reporter.print(paint('dim', `expected: ${expected}`));
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(actDeadlineMs)]);
   const outcome = await unlessStopped(deadline, play()).catch((error: unknown): Outcome => {
@@ -38,13 +39,13 @@ async function playAct({ signal, reporter }: Demo, { title, expected, play }: Ac
     if (!known || !(error instanceof Error)) throw error;
     return { ok: false, happened: deadline.aborted ? `nothing within ${actDeadlineMs / 1000} s` : error.message };
   });
-  return { title, expected, seconds: (Date.now() - startedMs) / 1000, ...outcome };
+  return { name, expected, seconds: (Date.now() - startedMs) / 1000, ...outcome };
 }
 
 const formatSummary = (results: readonly ActResult[]): string =>
   formatTable(results, [
     { title: '', value: (r) => (r.ok ? 'ok' : 'FAIL'), format: (r) => (r.ok ? 'green' : 'red') },
-    { title: 'STEP', value: (r) => r.title },
+    { title: 'STEP', value: (r) => r.name },
     { title: 'EXPECTED', value: (r) => r.expected },
     { title: 'WHAT HAPPENED', value: (r) => r.happened },
     { title: 'SECONDS', value: (r) => r.seconds.toFixed(1) },
@@ -52,7 +53,7 @@ const formatSummary = (results: readonly ActResult[]): string =>
 
 function describeDeviation(result: ActResult, state: StateDir): string {
   return [
-    `${paint('red', 'the demo did not go as it should')}: ${result.title}`,
+    `${paint('red', 'the demo did not go as it should')}: ${result.name}`,
     `  expected  ${result.expected}`,
     `  found     ${result.happened}`,
     `  logs      ${state.logDir}`,
@@ -65,27 +66,31 @@ export async function playDemo(demo: Demo): Promise<boolean> {
   let first: Awaited<ReturnType<typeof firstRelease>> | undefined;
   const acts: readonly Act[] = [
     {
-      title: 'Release 1: the fleet as it is',
-      expected: `all ${hosts.length} Linux hosts converge`,
+      name: 'Release 1',
+      what: 'the fleet as it is',
+      expected: `all ${hosts.length} hosts converge`,
       play: async () => {
         first = await firstRelease(demo);
         return first.outcome;
       },
     },
     {
-      title: 'Release 2: a website without workers',
-      expected: 'the canary reverts itself, the rollout halts, nobody else is touched',
+      name: 'Release 2',
+      what: 'a website without workers',
+      expected: 'the canary reverts itself, the rollout halts',
       play: async () =>
         first === undefined ? { ok: false, happened: 'there is no release 1' } : brokenRelease(demo, first.release),
     },
     {
-      title: 'Release 3: repaired, with a new greeting',
-      expected: `all ${hosts.length} Linux hosts converge`,
+      name: 'Release 3',
+      what: 'repaired, with a new greeting',
+      expected: `all ${hosts.length} hosts converge`,
       play: () => fixedRelease(demo),
     },
     {
-      title: `Backup of ${demo.backupHost}`,
-      expected: 'up after its run, late after the deadline',
+      name: 'Backup',
+      what: `the job that ${demo.backupHost} declares`,
+      expected: 'up after a run, late after its deadline',
       play: () => playBackup(demo.context, reporter, demo.backupHost),
     },
   ];

@@ -4,9 +4,9 @@ import type { AgentHost } from './agents.ts';
 
 /** Hosts that get an agent here: those that run Linux and follow a channel. */
 export const listAgentHosts = (fleet: BuiltFleet): AgentHost[] =>
-  fleet.hosts
-    .filter((host) => host.platform.endsWith('-linux') && host.channel !== undefined)
-    .map(({ host, site }) => ({ host, site }));
+  fleet.hosts.flatMap(({ host, site, channel, platform }) =>
+    platform.endsWith('-linux') && channel !== undefined ? [{ host, site, channel }] : [],
+  );
 
 const demoChannel = 'edge';
 /** The demo waits for the deadline of a backup: one that is hours away is no use. */
