@@ -102,7 +102,7 @@ async function stopAll(supervisor: Supervisor, reporter: Reporter): Promise<void
   const left = pids.filter(isAlive);
   if (left.length > 0)
     throw new FleetError('unavailable', `${left.length} of ${pids.length} processes still run: ${left.join(', ')}`);
-  reporter.step(`all ${pids.length} processes have stopped`);
+  if (pids.length > 0) reporter.step(`all ${pids.length} processes have stopped`);
 }
 
 async function up(flags: UpFlags): Promise<number> {

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ReleaseDetail, RolloutDetail } from '@nixfleet/schema';
 import { RolloutDetail as RolloutDetailSchema } from '@nixfleet/schema';
@@ -71,6 +72,7 @@ export async function brokenRelease(demo: DemoContext, before: ReleaseDetail): P
   const touched = rollout.targets.filter((target) => target.dispatchedAt !== undefined);
   const strays = await findStrays(demo.context, demo.state, demo.hosts, before);
   await closeRollout(changed, rollout);
+  const untouched = demo.hosts.length - touched.length;
   const halted = rollout.state === 'failed' || rollout.state === 'paused';
   return {
     ok:
@@ -80,9 +82,11 @@ export async function brokenRelease(demo: DemoContext, before: ReleaseDetail): P
       reverted.length === touched.length &&
       strays.length === 0 &&
       touched.length < rollout.targets.length,
-    happened: `${naming(reverted.map((target) => target.host)) || 'no host'} reverted, ${rollout.channel} ${rollout.state}, ${demo.hosts.length - strays.length} of ${demo.hosts.length} hosts on release 1`,
+    happened: `${naming(reverted.map((target) => target.host)) || 'no host'} reverted itself, ${rollout.channel} ${rollout.state}, ${untouched} hosts untouched${strays.length === 0 ? '' : `; not on release 1: ${naming(strays)}`}`,
   };
 }
+
+const newGreeting = 'Hello from release 3';
 
 /** Release 3: workers are back and the website greets anew. */
 export async function fixedRelease(demo: DemoContext): Promise<Outcome> {
@@ -91,7 +95,12 @@ export async function fixedRelease(demo: DemoContext): Promise<Outcome> {
     description: 'workers are back, a new greeting',
     hosts: demo.webHosts,
     option: 'acme.web.greeting',
-    value: '!force "Hello from release 3"',
+    value: `!force "${newGreeting}"`,
   });
-  return converge(changed, await makeRelease(changed));
+  const outcome = await converge(changed, await makeRelease(changed));
+  const [host = ''] = demo.webHosts;
+  const file = join(demo.state.hostRoot(host), 'etc/acme/web.json');
+  const text = await readFile(file, 'utf8').catch((error: Error) => error.message);
+  demo.reporter.step(`/etc/acme/web.json on ${host}: ${text.trim()}`);
+  return text.includes(newGreeting) ? outcome : { ok: false, happened: `${file} lacks the new greeting` };
 }
