@@ -20,7 +20,7 @@ import { startHeartbeats } from './subscriptions/heartbeats.ts';
 import { onHostResolved } from './subscriptions/host-resolved.ts';
 import { startSweeper } from './sweeper.ts';
 
-const migrations = { '0001-initial': { up: initial } };
+export const migrations = { '0001-initial': { up: initial } };
 
 /** Telemetry, put together: read it from top to bottom; it is taken down from bottom to top. */
 export async function startTelemetry(config: TelemetryConfig): Promise<RunningService & { readonly url: string }> {

@@ -30,25 +30,30 @@ export async function applyHeartbeats(
   heartbeats: readonly Heartbeat[],
   receivedAt: Date,
 ): Promise<HostTransition[]> {
-  const beats = newestByHost(heartbeats);
-  const { rows } = await sql<{ host: string; site: string; came_up: boolean }>`
-    WITH beat AS (
-      SELECT * FROM unnest(${beats.map((b) => b.host)}::text[], ${beats.map((b) => b.site)}::text[], ${beats.map((b) => b.intervalSeconds)}::integer[],
-        ${beats.map((b) => b.agentVersion)}::text[], ${beats.map((b) => b.bootId)}::uuid[], ${beats.map((b) => b.toplevel ?? null)}::text[])
-        AS b (host, site, interval_seconds, agent_version, boot_id, toplevel)
-    ), before AS (
-      SELECT host, state FROM host WHERE host = ANY(${beats.map((b) => b.host)}::text[]) FOR UPDATE
-    ), written AS (
-      INSERT INTO host (host, site, state, last_seen_at, interval_seconds, agent_version, boot_id, toplevel)
-      SELECT host, site, 'up', ${receivedAt}::timestamptz, interval_seconds, agent_version, boot_id, toplevel FROM beat ORDER BY host
-      ON CONFLICT (host) DO UPDATE SET state = 'up', site = excluded.site, last_seen_at = greatest(host.last_seen_at, excluded.last_seen_at),
-        interval_seconds = excluded.interval_seconds, agent_version = excluded.agent_version, boot_id = excluded.boot_id, toplevel = coalesce(excluded.toplevel, host.toplevel)
-      RETURNING host, site
-    )
-    SELECT written.host, written.site, before.state IS DISTINCT FROM 'up' AS came_up FROM written LEFT JOIN before USING (host)`.execute(
+  const beats = newestByHost(heartbeats).toSorted((a, b) => (a.host < b.host ? -1 : 1));
+  const hosts = beats.map((b) => b.host);
+  // A statement of its own: within the one that writes, the rows would be locked before or after they are written,
+  // as the planner likes, and one that this statement has written already is left out of a FOR UPDATE.
+  const before = await tx
+    .selectFrom('host')
+    .select('host')
+    .where('host', 'in', hosts)
+    .where('state', '=', 'up')
+    .orderBy('host')
+    .forUpdate()
+    .execute();
+  const wasUp = new Set(before.map((row) => row.host));
+  await sql`
+    INSERT INTO host (host, site, state, last_seen_at, interval_seconds, agent_version, boot_id, toplevel)
+    SELECT host, site, 'up', ${receivedAt}::timestamptz, interval_seconds, agent_version, boot_id, toplevel
+    FROM unnest(${hosts}::text[], ${beats.map((b) => b.site)}::text[], ${beats.map((b) => b.intervalSeconds)}::integer[],
+      ${beats.map((b) => b.agentVersion)}::text[], ${beats.map((b) => b.bootId)}::uuid[], ${beats.map((b) => b.toplevel ?? null)}::text[])
+      AS b (host, site, interval_seconds, agent_version, boot_id, toplevel)
+    ON CONFLICT (host) DO UPDATE SET state = 'up', site = excluded.site, last_seen_at = greatest(host.last_seen_at, excluded.last_seen_at),
+      interval_seconds = excluded.interval_seconds, agent_version = excluded.agent_version, boot_id = excluded.boot_id, toplevel = coalesce(excluded.toplevel, host.toplevel)`.execute(
     tx,
   );
-  return rows.filter((row) => row.came_up).map((row) => ({ host: row.host, site: row.site, lastSeenAt: receivedAt }));
+  return beats.filter((b) => !wasUp.has(b.host)).map((b) => ({ host: b.host, site: b.site, lastSeenAt: receivedAt }));
 }
 
 /** Heartbeats missed before a host counts as late, and as down. */
