@@ -17,6 +17,7 @@ const commands = {
   check: ['scripts/check.ts'],
   test: ['scripts/test.ts'],
   format: ['scripts/check.ts', '--fix'],
+  generate: ['scripts/generate.ts'],
 };
 
 function fail(message) {

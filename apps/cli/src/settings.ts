@@ -67,7 +67,8 @@ function readCliFile(file: string): CliFile {
 
 /** Environment first, then the file, then the ports that `npm start` uses. */
 export function readSettings(env: NodeJS.ProcessEnv, cwd: string): Settings {
-  const file = env.NIXFLEET_CONFIG ?? findFile(cwd) ?? findFile(import.meta.dirname);
+  const named = env.NIXFLEET_CONFIG === '' ? undefined : env.NIXFLEET_CONFIG;
+  const file = named ?? findFile(cwd) ?? findFile(import.meta.dirname);
   const values = file === undefined ? {} : readCliFile(file);
   const tokenFile = env.NIXFLEET_TOKEN_FILE ?? values.tokenFile;
   const keyFile = env.NIXFLEET_RELEASE_KEY_FILE ?? values.keyFile;

@@ -1,6 +1,6 @@
 export { type BuiltFleet, type BuiltHost, buildFleet, resolveFleet } from './build.ts';
 export { readFleetDirectory } from './directory.ts';
 export { type ExplainedOption, explainOption } from './explain.ts';
-export { editorSchemas } from './json-schema.ts';
+export { editorSchemas, optionReference } from './json-schema.ts';
 export { type LoadedFleet, loadFleetFiles } from './load.ts';
 export { revisionId } from './revision.ts';

@@ -1,4 +1,4 @@
-import { isSubmodule, type Option, type OptionNode, type OptionType } from '@nixfleet/modules';
+import { isPackage, isSubmodule, type Option, type OptionNode, optionsOf, type OptionType } from '@nixfleet/modules';
 import { FleetDefinition, HostDefinition, ScopeDefinition } from '@nixfleet/schema';
 import { evaluateHost, scopeNames } from '@nixfleet/scopes';
 
@@ -49,9 +49,9 @@ function treeSchema(node: OptionNode): JsonSchema {
   return { type: 'object', properties, ...(open ? {} : { additionalProperties: false }) };
 }
 
-/** Every option of every scope, for both platforms. */
-function settingsSchemas(): { settings: JsonSchema; hostSpec: JsonSchema } {
-  const { tree } = evaluateHost({
+/** Every option of every NixOS scope; those of macOS are among them. */
+const settingsTree = (): OptionNode =>
+  evaluateHost({
     hostName: 'host',
     system: 'x86_64-linux',
     roles: [],
@@ -59,9 +59,40 @@ function settingsSchemas(): { settings: JsonSchema; hostSpec: JsonSchema } {
     extraScopes: [],
     hostSpec: [],
     layers: [],
-  });
+  }).tree;
+
+function settingsSchemas(): { settings: JsonSchema; hostSpec: JsonSchema } {
+  const tree = settingsTree();
   const hostSpec = tree.children.get('hostSpec');
   return { settings: treeSchema(tree), hostSpec: hostSpec === undefined ? {} : treeSchema(hostSpec) };
+}
+
+/** One option for documentation; submodules' options stand below `<name>` or `*`. */
+export interface ReferenceOption {
+  readonly path: string;
+  readonly type: string;
+  /** As Nix would print it, or in words; empty when there is none. */
+  readonly default: string;
+  readonly description: string;
+}
+
+const defaultText = (option: Option): string => {
+  if (option.defaultText !== undefined) return option.defaultText;
+  if (!('default' in option) || typeof option.default === 'function') return '';
+  return isPackage(option.default) ? `pkgs.${option.default.name}` : JSON.stringify(option.default);
+};
+
+/** Every option that scopes of ours declare, by path. */
+export function optionReference(): readonly ReferenceOption[] {
+  return [...optionsOf(settingsTree())]
+    .filter((option) => !option.internal && !option.optional)
+    .map((option) => ({
+      path: option.key,
+      type: option.type.description,
+      default: defaultText(option),
+      description: option.description,
+    }))
+    .sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 /** Puts the schemas of option values where a definition has `settings` and `hostSpec`. */
