@@ -82,12 +82,21 @@ export async function insertRollout(tx: Tx, rollout: NewRollout): Promise<void> 
       created_by: rollout.createdBy,
     })
     .execute();
-  // The unique index on owned hosts refuses a second owner that slipped in since the look above.
-  await sql`
-    INSERT INTO rollout_target (rollout, host, site, wave)
-    SELECT ${rollout.rollout}::uuid, * FROM unnest(${hosts}::text[], ${rollout.targets.map((t) => t.site)}::text[], ${rollout.targets.map((t) => t.wave)}::integer[])`.execute(
-    tx,
-  );
+  try {
+    await sql`
+      INSERT INTO rollout_target (rollout, host, site, wave)
+      SELECT ${rollout.rollout}::uuid, * FROM unnest(${hosts}::text[], ${rollout.targets.map((t) => t.site)}::text[], ${rollout.targets.map((t) => t.wave)}::integer[])`.execute(
+      tx,
+    );
+  } catch (error) {
+    // The unique index on owned hosts refuses a second owner that slipped in since the look above.
+    if (!(error instanceof Error && 'constraint' in error && error.constraint === 'rollout_target_owner')) throw error;
+    throw new FleetError(
+      'conflict',
+      'another rollout took some of these hosts at the same moment; finish or cancel it first',
+      { cause: error },
+    );
+  }
 }
 
 /** Ids of rollouts that may have something to do. */
@@ -267,7 +276,8 @@ export async function selectRolloutDetail(tx: Tx, row: RolloutRow): Promise<Roll
       'returning.step as returning_step',
     ])
     .where('rollout_target.rollout', '=', row.rollout)
-    .orderBy(['rollout_target.wave', 'rollout_target.host'])
+    .orderBy('rollout_target.wave')
+    .orderBy('rollout_target.host')
     .execute();
   const toTarget = (t: (typeof targets)[number]): RolloutTarget => ({
     host: t.host,
