@@ -136,7 +136,8 @@ export const commonSettings = {
 /** The table of settings for a service's README. */
 export function describeSettings(spec: SettingsSpec): string {
   const rows = Object.entries(spec).map(([key, setting]) => {
-    const fallback = 'fallback' in setting ? `\`${setting.fallbackText ?? String(setting.fallback)}\`` : 'required';
+    const fallback =
+      'fallback' in setting ? `\`${setting.fallbackText ?? (String(setting.fallback) || 'none')}\`` : 'required';
     return `| \`${variableOf(key)}\`${setting.fromFile === true ? ' (or `_FILE`)' : ''} | ${setting.description} | ${fallback} |`;
   });
   return ['| variable | what it is | default |', '| --- | --- | --- |', ...rows].join('\n');

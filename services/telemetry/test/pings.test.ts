@@ -116,12 +116,12 @@ test('a long output is cut to its beginning, never refused', async () => {
   assert.equal((await backup()).runs[0]?.body?.length, 10_000);
 });
 
-test('a hundred pings at once are all stored, whatever the order of their jobs', async () => {
+test('many pings at once are all stored, whatever the order of their jobs', async () => {
   const jobs = await Promise.all(['many-a', 'many-b', 'many-c'].map(declared));
   const answers = await Promise.all(
-    Array.from({ length: 99 }, (_, i) => jobs[i % 3]?.ping(`/start?rid=${randomUUID()}`)),
+    Array.from({ length: 33 }, () => jobs.map(({ ping }) => ping(`/start?rid=${randomUUID()}`))).flat(),
   );
-  assert.deepEqual([...new Set(answers.map((answer) => answer?.status))], [200]);
+  assert.deepEqual([...new Set(answers.map((answer) => answer.status))], [200]);
   for (const { backup } of jobs) assert.equal((await backup()).running, true);
 });
 
