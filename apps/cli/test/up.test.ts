@@ -41,13 +41,30 @@ test('free ports are six in a row, and a row with a taken one is passed over', a
   const ports = await chooseFreePorts(
     async (port) => port !== 21_004,
     () => rows.shift() ?? 0,
+    undefined,
   );
   assert.deepEqual(Object.values(ports), [22_001, 22_002, 22_003, 22_004, 22_005, 22_006]);
 });
 
+test('the ports of the former start are taken again unless somebody else has one', async () => {
+  const former = await chooseFreePorts(
+    async () => true,
+    () => 0.5,
+    undefined,
+  );
+  const again = (isFree: (port: number) => boolean) =>
+    chooseFreePorts(
+      async (port) => isFree(port),
+      () => 0.1,
+      former,
+    );
+  assert.deepEqual(await again(() => true), former);
+  assert.notDeepEqual(await again((port) => port !== former.nats), former);
+});
+
 test('a machine without free ports is said to have none', async () => {
   await assert.rejects(
-    chooseFreePorts(async () => false, Math.random),
+    chooseFreePorts(async () => false, Math.random, undefined),
     /no six free ports/,
   );
 });

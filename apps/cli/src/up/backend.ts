@@ -7,7 +7,7 @@ import { chooseFreePorts, claimFixedPorts, type Ports } from './ports.ts';
 import type { Reporter } from './reporter.ts';
 import { openSecrets, type Secrets, writeCliFile } from './secrets.ts';
 import { awaitOperators, type ServiceUrls, startServices } from './services.ts';
-import { readOrCreate, type StateDir } from './state-dir.ts';
+import { readIfThere, readOrCreate, type StateDir, writePrivateFile } from './state-dir.ts';
 import type { Supervisor } from './supervisor.ts';
 
 export interface BackendOptions {
@@ -42,6 +42,16 @@ async function claimForFleet(state: StateDir, fleet: string): Promise<void> {
     );
 }
 
+/** The six ports of this start; free ones are remembered for the next. */
+async function claimPorts(state: StateDir, choice: BackendOptions['ports']): Promise<Ports> {
+  if (choice === 'fixed') return claimFixedPorts(isPortFree);
+  const remembered = await readIfThere(state.portsFile);
+  const former = remembered === undefined ? undefined : (JSON.parse(remembered) as Ports);
+  const ports = await chooseFreePorts(isPortFree, Math.random, former);
+  await writePrivateFile(state.portsFile, JSON.stringify(ports));
+  return ports;
+}
+
 /** Brings everything up in order: Postgres, NATS, the services, the agents. The supervisor stops it. */
 export async function startBackend(
   supervisor: Supervisor,
@@ -51,7 +61,7 @@ export async function startBackend(
   await stopLeftovers(state);
   await claimForFleet(state, fleet);
   const secrets = await openSecrets(state, fleet);
-  const ports = await (choice === 'fixed' ? claimFixedPorts(isPortFree) : chooseFreePorts(isPortFree, Math.random));
+  const ports = await claimPorts(state, choice);
   const infrastructure = await startInfrastructure(supervisor, reporter, state, secrets, ports);
   const urls = await startServices(supervisor, reporter, state, secrets, infrastructure, ports);
   await awaitOperators(urls, secrets, supervisor.signal);

@@ -112,33 +112,30 @@ export async function rollOut(options: DeliverOptions, release: ReleaseDetail): 
   return rollouts;
 }
 
-/** The release that this fleet directory makes, if the deployer has it and it can still be acted upon. */
-async function findRelease(context: Context, fleet: BuiltFleet): Promise<ReleaseDetail | undefined> {
+/** The release that the hosts are to be on, if it is what this fleet directory makes and can still be acted upon. */
+async function findCurrent(context: Context, fleet: BuiltFleet): Promise<ReleaseDetail | undefined> {
   const hosts = fleet.hosts.map(({ host, toplevel, closureDigest }) => ({ host, toplevel, closureDigest }));
   const id = releaseId({ fleet: fleet.fleet, hosts });
+  const { lastSequence } = await context.deployer.ask(ReleaseList, '/v1/releases?limit=1');
   try {
     const release = await context.deployer.ask(ReleaseDetail, `/v1/releases/${id}`);
-    const expiresMs = release.signature === undefined ? 0 : Date.parse(release.signature.expiresAt);
-    return expiresMs > Date.now() ? release : undefined;
+    const { signature } = release;
+    if (signature === undefined || signature.sequence < lastSequence) return undefined;
+    return Date.parse(signature.expiresAt) > Date.now() ? release : undefined;
   } catch (error) {
     if (error instanceof FleetError && error.code === 'not_found') return undefined;
     throw error;
   }
 }
 
-/** Goes on with a known release: what is rolled out stays, what runs is followed, what stopped is left to a person. */
+/** Goes on with the current release: what is rolled out stays, what runs is followed, what stopped is left to a person. */
 async function resume(options: DeliverOptions, release: ReleaseDetail): Promise<void> {
   const { context, reporter } = options;
-  const { lastSequence } = await context.deployer.ask(ReleaseList, '/v1/releases?limit=1');
-  if (release.signature !== undefined && release.signature.sequence < lastSequence) {
-    reporter.step(`a newer release is out (sequence ${lastSequence}): the hosts stay with it`);
-    return;
-  }
   reporter.step(`the fleet has not changed: release ${shortId(release.release)} stays`);
   const { rollouts } = await context.deployer.ask(RolloutList, '/v1/rollouts?limit=1000');
   for (const [channel, hosts] of groupByChannel(options.hosts)) {
-    const last = rollouts.find((rollout) => rollout.release === release.release && rollout.channel === channel);
-    if (last === undefined) {
+    const last = rollouts.find((rollout) => rollout.fleet === release.fleet && rollout.channel === channel);
+    if (last?.release !== release.release) {
       await rollOutChannel(options, release, channel, hosts);
     } else if (last.state === 'running') {
       await follow(options, last.rollout);
@@ -154,7 +151,7 @@ async function resume(options: DeliverOptions, release: ReleaseDetail): Promise<
 
 /** Brings the fleet directory to its hosts, unless they have it. */
 export async function deliver(options: DeliverOptions, fleet: BuiltFleet): Promise<void> {
-  const known = await findRelease(options.context, fleet);
-  if (known === undefined) await rollOut(options, await makeRelease(options));
-  else await resume(options, known);
+  const current = await findCurrent(options.context, fleet);
+  if (current === undefined) await rollOut(options, await makeRelease(options));
+  else await resume(options, current);
 }

@@ -47,12 +47,15 @@ export async function claimFixedPorts(isFree: IsFree): Promise<Ports> {
   );
 }
 
-/** Any six free ports in a row. */
-export async function chooseFreePorts(isFree: IsFree, random: () => number): Promise<Ports> {
+const areFree = async (isFree: IsFree, ports: Ports): Promise<boolean> =>
+  (await Promise.all(listeners.map((listener) => isFree(ports[listener])))).every(Boolean);
+
+/** The ports of the former start, if they are free: intents under way name the cache by its port. Else any six in a row. */
+export async function chooseFreePorts(isFree: IsFree, random: () => number, former: Ports | undefined): Promise<Ports> {
+  if (former !== undefined && (await areFree(isFree, former))) return former;
   for (let tries = 0; tries < autoTries; tries += 1) {
     const ports = portsFrom(autoFrom + Math.floor(random() * autoBlocks) * 10 + 1);
-    const free = await Promise.all(listeners.map((listener) => isFree(ports[listener])));
-    if (free.every(Boolean)) return ports;
+    if (await areFree(isFree, ports)) return ports;
   }
   throw new FleetError('unavailable', `no six free ports in a row were found on 127.0.0.1 from ${autoFrom} on`);
 }

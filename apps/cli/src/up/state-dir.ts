@@ -73,6 +73,11 @@ export class StateDir {
     return join(this.runDir, 'postgres.location');
   }
 
+  /** The ports that were chosen last. */
+  get portsFile(): string {
+    return join(this.runDir, 'ports.json');
+  }
+
   get natsDir(): string {
     return join(this.path, 'nats');
   }
