@@ -15,7 +15,11 @@ const checks: readonly Check[] = [
   { title: 'types (tsc)', command: ['tsc', '--project', 'tsconfig.json'] },
   { title: 'lint (oxlint, type-aware)', command: ['oxlint', '--type-aware', '--deny-warnings'] },
   { title: 'unused code and dependencies (knip)', command: ['knip', '--no-progress'] },
-  { title: 'import directions, generated files', command: [process.execPath, '--test', '--test-reporter=dot', 'test/house/*.test.ts'] },
+  {
+    title: 'import directions',
+    command: [process.execPath, '--test', '--test-reporter=dot', 'test/house/*.test.ts'],
+  },
+  { title: 'generated files (npm run generate)', command: [process.execPath, 'scripts/generate.ts', '--check'] },
 ];
 
 let failed = 0;

@@ -62,8 +62,8 @@ export class NixfleetProcess implements AsyncDisposable {
 export const nixfleet = (args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Ended> =>
   new NixfleetProcess(args, env).ended;
 
-/** A directory below the temporary one, with a space in its name; removed at the end. */
-export async function scratchDir(): Promise<AsyncDisposable & { readonly path: string }> {
-  const path = await mkdtemp(join(tmpdir(), 'nixfleet e2e '));
+/** A directory below the temporary one, by default with a space in its name; removed at the end. */
+export async function scratchDir(prefix = 'nixfleet e2e '): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), prefix));
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 3 }) };
 }

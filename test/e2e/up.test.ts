@@ -60,19 +60,33 @@ test('a stock Nix client copies a closure with signatures checked, and refuses a
   const toplevel = hosts.hosts.find((host) => host.host === 'db-01')?.running ?? '';
   const publicKey = (await nixfleet(['key', 'public', join(dir.path, 'secrets/cache.key')])).stdout.trim();
   const keyName = publicKey.split(':')[0] ?? '';
-  await using store = await scratchDir();
+  // Nix takes a space in a store's path for the end of it.
+  await using store = await scratchDir('nixfleet-e2e-');
   const nix = (program: string, key: string, ...args: string[]): Promise<unknown> =>
     run(
       program,
       [
         ...(program === 'nix' ? ['--extra-experimental-features', 'nix-command'] : []),
-        ...['--option', 'build-users-group', '', '--option', 'sandbox', 'false', '--option', 'substituters', ''],
-        ...['--option', 'require-sigs', 'true', '--option', 'trusted-public-keys', key],
+        '--option',
+        'build-users-group',
+        '',
+        '--option',
+        'sandbox',
+        'false',
+        '--option',
+        'substituters',
+        '',
+        '--option',
+        'require-sigs',
+        'true',
+        '--option',
+        'trusted-public-keys',
+        key,
         ...args,
       ],
       { env: { ...process.env, HOME: store.path } },
     );
-  const root = join(store.path.replaceAll(' ', ''), 'root');
+  const root = join(store.path, 'root');
   const other = `${keyName}:${Buffer.alloc(32, 7).toString('base64')}`;
   await assert.rejects(
     nix('nix', other, 'copy', '--from', cacheUrl, '--to', root, toplevel),

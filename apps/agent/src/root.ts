@@ -1,4 +1,4 @@
-import { lstat, mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { lstat, mkdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 
 /** Where things are inside the host's root. Links are relative, so a root that is not `/` reads the same from outside. */
@@ -39,15 +39,6 @@ export async function switchGeneration(root: HostRoot, generation: number, tople
   const link = join(root.profilesDir, `system-${generation}-link`);
   await switchLink(link, inRoot(root, toplevel));
   await switchLink(join(root.profilesDir, 'system'), link);
-}
-
-/** Generation numbers that have a link, ascending. */
-export async function listGenerations(root: HostRoot): Promise<number[]> {
-  const names = await readdir(root.profilesDir).catch(() => []);
-  return names
-    .flatMap((name) => /^system-(\d+)-link$/.exec(name)?.[1] ?? [])
-    .map(Number)
-    .sort((a, b) => a - b);
 }
 
 /** The store path that the root's current generation points to. */

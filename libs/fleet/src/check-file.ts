@@ -25,29 +25,32 @@ function find(file: YamlFile, parts: readonly string[]): { value: unknown; posit
   return { value, position };
 }
 
+/** What of a JSON Schema is read here. */
+interface SchemaNode {
+  readonly description?: string;
+  readonly type?: string;
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly anyOf?: readonly SchemaNode[];
+  readonly items?: SchemaNode;
+  readonly properties?: Readonly<Record<string, SchemaNode>>;
+  readonly patternProperties?: Readonly<Record<string, SchemaNode>>;
+}
+
 /** Follows properties, items and records of a schema down to where a pointer leads. */
-function schemaAt(schema: TSchema, parts: readonly string[]): TSchema | undefined {
-  let at: Record<string, unknown> | undefined = schema as Record<string, unknown>;
-  for (const part of parts) {
-    const properties = at?.['properties'] as Record<string, TSchema> | undefined;
-    const patterns = at?.['patternProperties'] as Record<string, TSchema> | undefined;
-    const next: TSchema | undefined =
-      properties?.[part] ?? (at?.['items'] as TSchema | undefined) ?? Object.values(patterns ?? {})[0];
-    at = next as Record<string, unknown> | undefined;
-  }
-  return at as TSchema | undefined;
+function schemaAt(schema: TSchema, parts: readonly string[]): SchemaNode | undefined {
+  let at: SchemaNode | undefined = schema;
+  for (const part of parts) at = at?.properties?.[part] ?? at?.items ?? Object.values(at?.patternProperties ?? {})[0];
+  return at;
 }
 
 /** What a schema takes, in words. */
-function describeSchema(schema: TSchema | undefined): string | undefined {
-  const s = schema as
-    | { description?: string; type?: string; enum?: unknown[]; anyOf?: TSchema[]; const?: unknown }
-    | undefined;
-  if (s === undefined) return undefined;
-  if (s.enum !== undefined) return `one of ${s.enum.join(', ')}`;
-  if (s.const !== undefined) return JSON.stringify(s.const);
-  if (s.anyOf !== undefined) return s.anyOf.map((part) => describeSchema(part) ?? '?').join(' or ');
-  return s.description ?? s.type;
+function describeSchema(schema: SchemaNode | undefined): string | undefined {
+  if (schema === undefined) return undefined;
+  if (schema.enum !== undefined) return `one of ${schema.enum.join(', ')}`;
+  if (schema.const !== undefined) return JSON.stringify(schema.const);
+  if (schema.anyOf !== undefined) return schema.anyOf.map((part) => describeSchema(part) ?? '?').join(' or ');
+  return schema.description ?? schema.type;
 }
 
 interface Problem {
@@ -62,7 +65,7 @@ function* toDiagnostics(file: YamlFile, schema: TSchema, problem: Problem): Gene
   const where = parts.join('.');
   const base = { severity: 'error', file: file.path, ...(where === '' ? {} : { optionPath: where }) } as const;
   if (problem.keyword === 'additionalProperties') {
-    const known = Object.keys((schemaAt(schema, parts) as { properties?: object } | undefined)?.properties ?? {});
+    const known = Object.keys(schemaAt(schema, parts)?.properties ?? {});
     for (const name of (problem.params['additionalProperties'] as string[] | undefined) ?? []) {
       const hint = didYouMean(name, known) ?? `Known here: ${known.join(', ')}.`;
       const { position } = find(file, [...parts, name]);

@@ -1,4 +1,4 @@
-import { isPackage, isSubmodule, type Option, type OptionNode, optionsOf, type OptionType } from '@nixfleet/modules';
+import { isPackage, isSubmodule, type Option, type OptionNode, type OptionType, optionsOf } from '@nixfleet/modules';
 import { FleetDefinition, HostDefinition, ScopeDefinition } from '@nixfleet/schema';
 import { evaluateHost, scopeNames } from '@nixfleet/scopes';
 
@@ -96,14 +96,14 @@ export function optionReference(): readonly ReferenceOption[] {
 }
 
 /** Puts the schemas of option values where a definition has `settings` and `hostSpec`. */
-function withSettings(value: unknown, definitions: { settings: JsonSchema; hostSpec: JsonSchema }): unknown {
-  if (Array.isArray(value)) return value.map((item) => withSettings(item, definitions));
+function withSettings(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withSettings);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(
     Object.entries(value).map(([key, member]): [string, unknown] => {
       if ((key === 'settings' || key === 'hostSpec') && typeof member === 'object')
         return [key, { $ref: `#/$defs/${key}` }];
-      return [key, withSettings(member, definitions)];
+      return [key, withSettings(member)];
     }),
   );
 }
@@ -113,7 +113,7 @@ export function editorSchemas(): Readonly<Record<'fleet' | 'host' | 'scope', Jso
   const definitions = settingsSchemas();
   const make = (schema: unknown): JsonSchema => ({
     $schema: 'http://json-schema.org/draft-07/schema#',
-    ...(withSettings(JSON.parse(JSON.stringify(schema)), definitions) as JsonSchema),
+    ...(withSettings(JSON.parse(JSON.stringify(schema))) as JsonSchema),
     $defs: definitions,
   });
   return { fleet: make(FleetDefinition), host: make(HostDefinition), scope: make(ScopeDefinition) };

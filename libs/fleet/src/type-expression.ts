@@ -3,11 +3,13 @@ import {
   attrs,
   attrsOf,
   bool,
+  commas,
   enumOf,
   float,
   int,
   lines,
   listOf,
+  nonEmptyListOf,
   nullOr,
   type OptionType,
   path,
@@ -26,6 +28,7 @@ const simple: Readonly<Record<string, OptionType<unknown>>> = {
   int,
   float,
   lines,
+  commas,
   path,
   port,
   package: pkgType,
@@ -36,11 +39,12 @@ const simple: Readonly<Record<string, OptionType<unknown>>> = {
 };
 const wrappers: Readonly<Record<string, (element: OptionType<unknown>) => OptionType<unknown>>> = {
   listOf,
+  nonEmptyListOf,
   attrsOf,
   nullOr,
 };
 
-export const typeExpressionHelp = `${Object.keys(simple).join(', ')}, listOf T, attrsOf T, nullOr T, enum ["a" "b"], strMatching "pattern"`;
+export const typeExpressionHelp = `${Object.keys(simple).join(', ')}, listOf T, nonEmptyListOf T, attrsOf T, nullOr T, enum ["a" "b"], strMatching "pattern"`;
 
 /** A type as Nix writes it: `nullOr (listOf str)`, `enum ["a" "b"]`. Throws a SyntaxError that says what is wrong. */
 export function parseTypeExpression(text: string): OptionType<unknown> {

@@ -194,7 +194,7 @@ export function readYamlFile(path: string, text: string): { file?: YamlFile; dia
   if (problems.length > 0) return { diagnostics: problems };
   const reader = new Reader(doc, lines);
   try {
-    const value = reader.read(doc.contents as Node | null);
+    const value = reader.read(doc.contents);
     return { file: { path, value, locate: (container, member) => reader.locate(container, member) }, diagnostics: [] };
   } catch (error) {
     if (!(error instanceof Mistake)) throw error;

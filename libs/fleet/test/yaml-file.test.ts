@@ -42,10 +42,11 @@ if: !if [a.b, 1]
 
 test('members know their line and column, also inside tags and flow style', () => {
   const { file } = readYamlFile('a.yaml', 'a:\n  b: !force\n    c: [1, { d: 2 }]\n');
-  const a = (file?.value as { a: { b: { content: { c: [number, object] } } } }).a;
-  assert.deepEqual(file?.locate(a, 'b'), { line: 2, column: 3 });
-  assert.deepEqual(file?.locate(a.b.content, 'c'), { line: 3, column: 5 });
-  assert.deepEqual(file?.locate(a.b.content.c[1], 'd'), { line: 3, column: 14 });
+  assert.ok(file);
+  const a = (file.value as { a: { b: { content: { c: [number, object] } } } }).a;
+  assert.deepEqual(file.locate(a, 'b'), { line: 2, column: 3 });
+  assert.deepEqual(file.locate(a.b.content, 'c'), { line: 3, column: 5 });
+  assert.deepEqual(file.locate(a.b.content.c[1], 'd'), { line: 3, column: 14 });
 });
 
 test('what YAML forbids and tags that are unknown are told with their place', () => {

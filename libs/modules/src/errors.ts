@@ -62,7 +62,7 @@ export function showValue(value: unknown): string {
       ? 'an empty attribute set'
       : `an attribute set with ${keys.slice(0, 5).join(', ')}${keys.length > 5 ? ', …' : ''}`;
   }
-  const text = JSON.stringify(value) ?? String(value);
+  const text = JSON.stringify(value) ?? typeof value;
   return text.length > maxShown ? `${text.slice(0, maxShown - 1)}…` : text;
 }
 

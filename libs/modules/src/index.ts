@@ -29,20 +29,23 @@ export { declareOption, type Option } from './option.ts';
 export { formatPath, type OptionPath, parsePath } from './option-path.ts';
 export { type OptionNode, optionsOf } from './option-tree.ts';
 export type { OptionType } from './option-type.ts';
-export { attrs, attrsOf, lazyAttrsOf, listOf } from './types/collections.ts';
-export { anything, coercedTo, either, nullOr, oneOf, unspecified } from './types/composites.ts';
+export { attrs, attrsOf, lazyAttrsOf, listOf, nonEmptyListOf } from './types/collections.ts';
+export { anything, coercedTo, either, nullOr, oneOf, unique, unspecified } from './types/composites.ts';
 export { freeform } from './types/freeform.ts';
 export {
   bool,
+  commas,
   enumOf,
   float,
   int,
+  intBetween,
   lines,
   path,
   pkgType,
   port,
   positiveInt,
   raw,
+  separatedString,
   str,
   strMatching,
   unsignedInt,

@@ -8,10 +8,6 @@ const quote = (name: string): string => (identifier.test(name) ? name : JSON.str
 /** `environment.etc."acme/web.json"`, as Nix writes it. Injective, so it also keys maps. */
 export const formatPath = (path: OptionPath): string => path.map(quote).join('.');
 
-/** The key of a child whose parent's key is known. */
-export const joinPath = (parentKey: string, name: string): string =>
-  parentKey === '' ? quote(name) : `${parentKey}.${quote(name)}`;
-
 /** Reads what {@link formatPath} writes; `*` and `<name>` stand for themselves. Undefined when it is no path. */
 export function parsePath(text: string): OptionPath | undefined {
   const path: string[] = [];

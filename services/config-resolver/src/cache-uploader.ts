@@ -77,7 +77,7 @@ export class CacheUploader {
     path: string,
     signal: AbortSignal,
     timeoutMs: number,
-    init: RequestInit & { duplex?: 'half' },
+    init: Omit<RequestInit, 'headers'> & { headers: Readonly<Record<string, string>>; duplex?: 'half' },
   ): Promise<Response> {
     const url = `${this.#options.url}${path}`;
     let response: Response;

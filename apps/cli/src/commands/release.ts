@@ -17,7 +17,7 @@ import type { Command } from 'commander';
 import { type Context, parseCount, parseDuration } from '../context.ts';
 import { loadFleet } from '../fleet-directory.ts';
 import { readSecretKey } from '../keys.ts';
-import { type Column, formatAgo, formatBytes, ProgressLine, paint, shortId, show, storeName } from '../output.ts';
+import { type Column, formatAgo, ProgressLine, paint, shortId, show, storeName } from '../output.ts';
 
 const pollMs = 250;
 
@@ -262,11 +262,3 @@ export function addReleaseCommands(program: Command, context: () => Context): vo
       show(output, { from: a?.release, to: b?.release, changes }, changes, changeColumns, 'no host changes');
     });
 }
-
-/** One line on the size of what was built, for `resolve`. */
-export const describeSize = (fleet: BuiltFleet): string => {
-  const paths = new Map(
-    fleet.hosts.flatMap((host) => host.paths.map((path) => [path.storePath, path.narSize] as const)),
-  );
-  return `${fleet.hosts.length} hosts, ${paths.size} store paths, ${formatBytes([...paths.values()].reduce((sum, size) => sum + size, 0))}`;
-};

@@ -23,6 +23,10 @@ export const placeholderOf = (script: UnitScript): string => `@nixfleet-script:$
 export const resolvePrograms = (text: string): string =>
   text.replaceAll(/\/nix\/store\/(?![0-9a-df-np-sv-z]{32}-)[A-Za-z0-9._+-]+\/(s?bin)\//g, '/run/current-system/sw/$1/');
 
+/** Units hold texts and numbers; whatever else stands there shows as JSON. */
+const plainText = (value: unknown): string =>
+  typeof value === 'string' || typeof value === 'number' ? String(value) : JSON.stringify(value);
+
 /** A value as a unit file writes it; lists become repeated settings. */
 function settingLines(key: string, value: unknown, scripts: UnitScript[]): string[] {
   if (value === null || value === undefined) return [];
@@ -32,7 +36,7 @@ function settingLines(key: string, value: unknown, scripts: UnitScript[]): strin
     return [`${key}=${placeholderOf(value)}`];
   }
   if (isPackage(value)) return [`${key}=/run/current-system/sw`];
-  const text = typeof value === 'boolean' ? (value ? 'true' : 'false') : String(value);
+  const text = typeof value === 'boolean' ? (value ? 'true' : 'false') : plainText(value);
   return [`${key}=${resolvePrograms(text).replaceAll('\n', '\\\n')}`];
 }
 

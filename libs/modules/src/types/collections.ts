@@ -49,8 +49,8 @@ export function membersByName(definitions: readonly Definition[]): ReadonlyMap<s
     const set = definition.value as PlainObject;
     for (const name of Object.keys(set)) {
       // Members of evaluated sets are getters: reading them only on demand keeps sets lazy.
-      const getter = Object.getOwnPropertyDescriptor(set, name)?.get;
-      const member = memberOf(definition, set, name, getter === undefined ? set[name] : () => set[name]);
+      const isLazy = 'get' in (Object.getOwnPropertyDescriptor(set, name) ?? {});
+      const member = memberOf(definition, set, name, isLazy ? () => set[name] : set[name]);
       const found = members.get(name);
       if (found === undefined) members.set(name, [member]);
       else found.push(member);

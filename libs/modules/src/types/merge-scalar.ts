@@ -17,6 +17,7 @@ export function sameValue(a: unknown, b: unknown): boolean {
 }
 
 /** nixpkgs mergeEqualOption: all definitions say the same. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- stands for the option's type
 export function mergeEqual<T>(_scope: MergeScope, path: OptionPath, definitions: readonly Definition[]): T {
   const first = definitions[0]?.value;
   for (const definition of definitions)
@@ -25,6 +26,7 @@ export function mergeEqual<T>(_scope: MergeScope, path: OptionPath, definitions:
 }
 
 /** nixpkgs mergeOneOption: one definition only, even where a second one says the same. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as above
 export function mergeOne<T>(_scope: MergeScope, path: OptionPath, definitions: readonly Definition[]): T {
   if (definitions.length > 1) throw conflictError(path, definitions, 'defined more than once, expected to be unique');
   return definitions[0]?.value as T;
