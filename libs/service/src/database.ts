@@ -81,7 +81,11 @@ export class Database<Tables> implements AsyncDisposable {
       application_name: `nixfleet ${options.schema}`,
       options: `-c search_path=${options.schema} -c statement_timeout=${statementTimeoutMs} -c idle_in_transaction_session_timeout=60000`,
     });
-    // Without a listener a connection that breaks while idle would end the process.
+    // Without listeners a connection that breaks would end the process: while it is idle, and while a transaction that
+    // has it is between two queries (the next query fails then, and says so).
+    pool.on('connect', (client) => {
+      client.on('error', (error) => options.log.debug({ err: error }, 'a connection to Postgres broke'));
+    });
     pool.on('error', (error) => options.log.warn({ err: error }, 'an idle connection to Postgres broke'));
     this.kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
     this.ready = this.#prepare();

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { connectionUrl, Postgres, provisionDatabase, withClient } from '../postgres.ts';
+import { killAtExit } from './kill-at-exit.ts';
 
 export interface TestDatabaseSpec {
   /** The service's role and schema. */
@@ -52,6 +53,7 @@ export class TestPostgres implements AsyncDisposable {
     // Postgres's own user must reach it when we are root.
     await chmod(dir, 0o711);
     const server = await Postgres.start({ dataDir: join(dir, 'postgres/data'), logFile: join(dir, 'postgres.log') });
+    killAtExit(server.child);
     // It lies elsewhere when that user can't reach the temporary directory.
     starting.defer(() => rm(dirname(server.dataDir), { recursive: true, force: true }));
     starting.use(server);

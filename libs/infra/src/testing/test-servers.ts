@@ -18,6 +18,7 @@ import {
 import type { Static, TSchema } from 'typebox';
 import { createNatsIdentity, issueCredentials, type NatsIdentity, servicePermissions } from '../nats-identity.ts';
 import { findNatsServer, Nats } from '../nats-server.ts';
+import { killAtExit } from './kill-at-exit.ts';
 import { type TestDatabase, type TestDatabaseSpec, TestPostgres } from './test-postgres.ts';
 import { until } from './until.ts';
 
@@ -182,11 +183,14 @@ export class TestServers implements AsyncDisposable {
   }
 }
 
-const startNats = async (dir: string, binary: string, identity: NatsIdentity, port?: number): Promise<Nats> =>
-  Nats.start({
+async function startNats(dir: string, binary: string, identity: NatsIdentity, port?: number): Promise<Nats> {
+  const nats = await Nats.start({
     binary,
     dir: join(dir, 'nats'),
     identity,
     logFile: join(dir, 'nats.log'),
     ...(port === undefined ? {} : { port }),
   });
+  killAtExit(nats.child);
+  return nats;
+}
