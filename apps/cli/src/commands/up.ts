@@ -90,7 +90,8 @@ async function run({ flags, state, fleet, supervisor, reporter }: Run): Promise<
     if (signal.aborted || !(error instanceof FleetError)) throw error;
     reporter.warn(`the fleet was not delivered: ${error.message}`);
   });
-  reporter.print(formatGuide(state, backend, state.path === defaultStateDir));
+  const example = `explain ${hosts[0]?.host ?? 'HOST'} networking.hostName --fleet ${JSON.stringify(shownPath(fleetDir))}`;
+  reporter.print(formatGuide(state, backend, state.path === defaultStateDir, example));
   await unlessStopped(signal, new Promise<never>(() => undefined));
   return exitCodes.ok;
 }

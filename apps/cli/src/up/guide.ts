@@ -15,8 +15,8 @@ export function cliCommand(state: StateDir, isDefault: boolean): string {
   return `${config}npm run --silent nixfleet --`;
 }
 
-/** What is where, and what to type next. */
-export function formatGuide(state: StateDir, backend: Backend, isDefault: boolean): string {
+/** What is where, and what to type next; `example` is a command that fits the fleet. */
+export function formatGuide(state: StateDir, backend: Backend, isDefault: boolean, example: string): string {
   const { urls, ports } = backend;
   const rows = [
     { name: 'config-resolver', url: urls.resolver, what: 'revisions, resolved hosts' },
@@ -39,9 +39,7 @@ export function formatGuide(state: StateDir, backend: Backend, isDefault: boolea
     'Each service also answers /metrics (Prometheus), /openapi.json, /healthz and /readyz.',
     '',
     'Look around, in another terminal:',
-    ...['status --watch', 'hosts', 'backups', 'rollout list', 'explain web-01 nixfleet.backup.enable'].map(
-      (command) => `  ${cli} ${command}`,
-    ),
+    ...['status --watch', 'hosts', 'backups', 'rollout list', example].map((command) => `  ${cli} ${command}`),
     '',
     `State   ${shownPath(state.path)} (delete it to start anew)`,
     `Logs    ${shownPath(state.logDir)}`,
