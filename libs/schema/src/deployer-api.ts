@@ -51,7 +51,10 @@ export type ReleaseList = Static<typeof ReleaseList>;
 
 export const CreateRollout = Type.Object(
   {
-    release: Sha256Hex,
+    release: Type.String({
+      pattern: '^[0-9a-f]{8,64}$',
+      description: 'Id of the release, or its first 8 characters or more',
+    }),
     /** Hosts that follow the channel, by its policy. */
     channel: ChannelName,
     /** Only these of them. */
