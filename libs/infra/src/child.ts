@@ -98,8 +98,10 @@ export async function waitUntil(child: Child, timeoutMs: number, probe: () => Pr
   for (;;) {
     if (await probe()) return;
     if (!child.running) throw new FleetError('unavailable', `${child.name} ended while starting:\n${child.logTail()}`);
-    if (Date.now() > giveUpMs)
+    if (Date.now() > giveUpMs) {
+      await child[Symbol.asyncDispose]();
       throw new FleetError('timed_out', `${child.name} is not ready after ${timeoutMs} ms:\n${child.logTail()}`);
+    }
     await sleep(50);
   }
 }

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { chmod, chown, cp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, lstat, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -55,6 +55,19 @@ function isReachable(dir: string): boolean {
   }
 }
 
+/** Makes a directory below a world-writable one, or takes one that only we can have made: programs are run from it. */
+async function claimDirectory(dir: string): Promise<void> {
+  await mkdir(dir, { mode: 0o755 }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+  const found = await lstat(dir);
+  if (found.isDirectory() && found.uid === process.getuid?.() && (found.mode & 0o022) === 0) return;
+  throw new FleetError(
+    'unavailable',
+    `${dir} belongs to somebody else or can be written by others: remove it, Postgres's programs are kept there`,
+  );
+}
+
 interface Layout {
   readonly native: string;
   readonly dataDir: string;
@@ -68,8 +81,10 @@ async function layOut(options: PostgresOptions): Promise<Layout> {
   const reachable = isReachable(dirname(options.dataDir)) && isReachable(packaged);
   if (reachable) return { native: packaged, dataDir: options.dataDir, user };
   const digest = createHash('sha256').update(resolve(options.dataDir)).digest('hex');
-  const outside = join('/var/tmp/nixfleet-postgres', digest.slice(0, 32));
-  await mkdir(outside, { recursive: true, mode: 0o755 });
+  const shared = '/var/tmp/nixfleet-postgres';
+  const outside = join(shared, digest.slice(0, 32));
+  await claimDirectory(shared);
+  await claimDirectory(outside);
   const native = join(outside, 'native');
   if (!existsSync(join(native, 'bin/postgres')))
     await cp(packaged, native, { recursive: true, verbatimSymlinks: true });

@@ -15,6 +15,7 @@ import {
 import { buildApp } from './app.ts';
 import { publishOperators, readBootstrapOperators } from './bootstrap.ts';
 import type { DeployerConfig } from './config.ts';
+import { startIntentPurger } from './intent-purger.ts';
 import { createDeployerMetrics } from './metrics.ts';
 import { up as initial } from './migrations/0001-initial.ts';
 import { Reconciler } from './reconciler.ts';
@@ -44,6 +45,7 @@ export async function startDeployer(config: DeployerConfig): Promise<RunningServ
   );
   const operators = stack.use(new Operators(bus, log));
   stack.use(startOutboxRelay({ db, bus, log, metrics }));
+  stack.use(startIntentPurger({ db, bus, log }));
 
   const stop = new AbortController();
   const reconciler = new Reconciler({

@@ -27,6 +27,11 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       last_report_at timestamptz,
       PRIMARY KEY (host)
     )`,
+    sql`CREATE TABLE stale_intent (
+      host text NOT NULL,
+      site text NOT NULL,
+      PRIMARY KEY (host, site)
+    )`,
     sql`CREATE INDEX host_channel ON host (fleet, channel, host)`,
     sql`CREATE TABLE built_closure (
       revision text NOT NULL,

@@ -1,5 +1,6 @@
 import type { ChannelList, RolloutPolicy, System } from '@nixfleet/schema';
 import { sql, type Transaction } from 'kysely';
+import { markIntentStale } from './stale-intents.ts';
 import type { DeployerTables } from './tables.ts';
 
 type Tx = Transaction<DeployerTables>;
@@ -32,11 +33,8 @@ export interface ResolvedHost {
   readonly tags: readonly string[];
 }
 
-/**
- * What the newest resolved revision says of a host. Returns the host's former site when it has moved: its old intent
- * subject is to be purged then.
- */
-export async function upsertHost(tx: Tx, host: ResolvedHost): Promise<{ movedFrom?: string }> {
+/** What the newest resolved revision says of a host. The intent at a site that it left is marked as stale. */
+export async function upsertHost(tx: Tx, host: ResolvedHost): Promise<void> {
   const before = await tx
     .selectFrom('host')
     .select('site')
@@ -57,7 +55,7 @@ export async function upsertHost(tx: Tx, host: ResolvedHost): Promise<{ movedFro
     .values({ host: host.host, ...values })
     .onConflict((conflict) => conflict.column('host').doUpdateSet(values))
     .execute();
-  return before !== undefined && before.site !== host.site ? { movedFrom: before.site } : {};
+  if (before !== undefined && before.site !== host.site) await markIntentStale(tx, before.site, host);
 }
 
 export interface BuiltClosure {

@@ -16,6 +16,8 @@ type Time = ColumnType<Date, Date | string | undefined, Date | string>;
 type OptionalTime = ColumnType<Date | null, Date | string | null | undefined, Date | string | null>;
 
 export interface DeployerTables {
+  /** Sites that hosts have left, where an intent of theirs may still be. */
+  stale_intent: { host: string; site: string };
   revision: {
     revision: string;
     fleet: string;
