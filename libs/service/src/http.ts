@@ -63,7 +63,8 @@ export interface HttpOptions {
 const defaultBodyLimitBytes = 1024 ** 2;
 const requestTimeoutMs = 120_000;
 
-export const ErrorBody = Type.Object({
+/** What every error of an API says; part of each route's documentation. */
+const ErrorBody = Type.Object({
   error: Type.Object({
     code: Type.String(),
     message: Type.String(),
@@ -163,6 +164,9 @@ function addHooks(app: HttpApp, { metrics, operators, log }: HttpOptions): void 
     // A route that forgot to say who may call it must not exist.
     if (route.config?.access === undefined && route.method !== 'HEAD')
       throw new Error(`route ${String(route.method)} ${route.url} states no access`);
+    if (!route.url.startsWith('/v1/')) return;
+    const response = route.schema?.response as Record<string, unknown> | undefined;
+    route.schema = { ...route.schema, response: { '4xx': ErrorBody, '5xx': ErrorBody, ...response } };
   });
   app.addHook('onRequest', async (request, reply) => {
     request.traceId = traceIdOf(request.headers.traceparent);
