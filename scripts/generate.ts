@@ -1,5 +1,7 @@
 // `npm run generate`: files that follow from the code. `--check` says which ones are stale instead of writing them.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { editorSchemas, optionReference } from '../libs/fleet/src/index.ts';
 
@@ -21,7 +23,27 @@ host's value is and why.
 ${optionReference().map(option).join('\n')}
 `;
 
+/** Types of the gRPC contracts, as proto-loader-gen-types makes them of libs/schema/proto. */
+function grpcTypes(): Record<string, string> {
+  const scratch = mkdtempSync(join(tmpdir(), 'nixfleet-generate-'));
+  try {
+    const flags = ['--longs=Number', '--enums=String', '--defaults', '--oneofs', '--grpcLib=@grpc/grpc-js'];
+    const extensions = ['--targetFileExtension=.ts', '--importFileExtension=.ts'];
+    const include = '--includeDirs=libs/schema/proto';
+    const protos = ['nixfleet/deployer/v1/rollouts.proto'];
+    const args = [...flags, ...extensions, include, `--outDir=${scratch}`, ...protos];
+    execFileSync(join(root, 'node_modules/.bin/proto-loader-gen-types'), args, { cwd: root });
+    const made = readdirSync(scratch, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+    return Object.fromEntries(
+      made.sort().map((file) => [`libs/schema/src/gen/${file}`, readFileSync(join(scratch, file), 'utf8')]),
+    );
+  } finally {
+    rmSync(scratch, { recursive: true });
+  }
+}
+
 const files: Readonly<Record<string, string>> = {
+  ...grpcTypes(),
   ...Object.fromEntries(
     Object.entries(editorSchemas()).map(([name, schema]) => [
       `docs/reference/${name}.schema.json`,

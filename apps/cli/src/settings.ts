@@ -11,6 +11,8 @@ const CliFile = Type.Object(
     deployerUrl: Type.Optional(Type.String()),
     cacheUrl: Type.Optional(Type.String()),
     telemetryUrl: Type.Optional(Type.String()),
+    /** `host:port` where the deployer listens for gRPC. */
+    deployerGrpcAddress: Type.Optional(Type.String()),
     /** File that holds the operator token. */
     tokenFile: Type.Optional(Type.String()),
     /** File that holds the secret release key. */
@@ -25,6 +27,7 @@ export interface Settings {
   readonly deployerUrl: string;
   readonly cacheUrl: string;
   readonly telemetryUrl: string;
+  readonly deployerGrpcAddress: string;
   readonly token: () => string;
   readonly keyFile?: string;
 }
@@ -77,6 +80,7 @@ export function readSettings(env: NodeJS.ProcessEnv, cwd: string): Settings {
     deployerUrl: env.NIXFLEET_DEPLOYER_URL ?? values.deployerUrl ?? 'http://127.0.0.1:7402',
     cacheUrl: env.NIXFLEET_CACHE_URL ?? values.cacheUrl ?? 'http://127.0.0.1:7403',
     telemetryUrl: env.NIXFLEET_TELEMETRY_URL ?? values.telemetryUrl ?? 'http://127.0.0.1:7404',
+    deployerGrpcAddress: env.NIXFLEET_DEPLOYER_GRPC_ADDRESS ?? values.deployerGrpcAddress ?? '127.0.0.1:7407',
     token: () => {
       if (env.NIXFLEET_TOKEN !== undefined && env.NIXFLEET_TOKEN !== '') return env.NIXFLEET_TOKEN;
       if (tokenFile === undefined) {

@@ -15,6 +15,7 @@ export {
 } from './config.ts';
 export { Database, migrateDatabase } from './database.ts';
 export { decodeEnvelope } from './envelope.ts';
+export { listenGrpc, streamHandler } from './grpc.ts';
 export { Health } from './health.ts';
 export { createApp, type HttpApp, listen } from './http.ts';
 export { createLogger, type Logger } from './logger.ts';

@@ -1,5 +1,5 @@
 import { parsePublicKey } from '@nixfleet/nix';
-import { commonSettings, readSettings, type SettingsOf, text, words } from '@nixfleet/service';
+import { commonSettings, integer, readSettings, type SettingsOf, text, words } from '@nixfleet/service';
 
 /** Everything that the deployer reads from the environment. */
 export const deployerSettings = {
@@ -13,6 +13,7 @@ export const deployerSettings = {
         .map(parsePublicKey),
   },
   cacheUrls: words('binary caches that agents fetch from, in order'),
+  grpcPort: integer('port to listen on for gRPC, 0 for any free one', 0, 65_535, 7407),
   bootstrapOperatorsFile: text('JSON list of {name, role, tokenSha256} that exist from the start', { fallback: '' }),
 };
 

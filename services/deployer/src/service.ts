@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RolloutsClient } from '@nixfleet/schema/grpc';
 import {
   Bus,
   createLogger,
@@ -6,6 +7,7 @@ import {
   Database,
   Health,
   listen,
+  listenGrpc,
   Operators,
   type RunningService,
   startBatchSubscription,
@@ -19,6 +21,7 @@ import { startIntentPurger } from './intent-purger.ts';
 import { createDeployerMetrics } from './metrics.ts';
 import { up as initial } from './migrations/0001-initial.ts';
 import { Reconciler } from './reconciler.ts';
+import { rolloutHandlers } from './rollout-watch.ts';
 import { StatementCache } from './statements.ts';
 import type { DeployerTables } from './store/tables.ts';
 import { onAgentReports } from './subscriptions/agent-reports.ts';
@@ -29,7 +32,9 @@ import { onRevisionResolved } from './subscriptions/revision-resolved.ts';
 export const migrations = { '0001-initial': { up: initial } };
 
 /** The deployer, put together: read it from top to bottom; it is taken down from bottom to top. */
-export async function startDeployer(config: DeployerConfig): Promise<RunningService & { readonly url: string }> {
+export async function startDeployer(
+  config: DeployerConfig,
+): Promise<RunningService & { readonly url: string; readonly grpcAddress: string }> {
   await using stack = new AsyncDisposableStack();
   const log = createLogger('deployer', config.logLevel);
   const health = new Health();
@@ -94,12 +99,24 @@ export async function startDeployer(config: DeployerConfig): Promise<RunningServ
   });
   const server = stack.use(await listen(app, config.httpHost, config.httpPort));
   log.info({ url: server.url }, 'listening');
+  const rollouts = rolloutHandlers({ db, log, operators, signal: stop.signal });
+  const grpc = stack.use(
+    await listenGrpc({
+      host: config.httpHost,
+      port: config.grpcPort,
+      log,
+      services: [[RolloutsClient.service, rollouts]],
+    }),
+  );
+  // Streams under way hold the server open: they end first.
+  stack.defer(() => stop.abort());
   const running = stack.move();
   return {
     health,
     log,
     shutdownTimeoutMs: config.shutdownTimeoutMs,
     url: server.url,
+    grpcAddress: grpc.address,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

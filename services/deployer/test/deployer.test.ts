@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { credentials, Metadata, status } from '@grpc/grpc-js';
 import { jetstream } from '@nats-io/jetstream';
 import { checkMetrics, TestServers, until, withoutPromtool } from '@nixfleet/infra/testing';
 import { generateKeyPair } from '@nixfleet/nix';
@@ -15,6 +16,7 @@ import {
   reportSubject,
   rolloutChanged,
 } from '@nixfleet/schema';
+import { type RolloutProgress, RolloutsClient } from '@nixfleet/schema/grpc';
 import { verifySignedStatement } from '@nixfleet/trust';
 import { fleet, site, TestDeployer } from './stack.ts';
 
@@ -236,6 +238,42 @@ test('the intent of a host that moves to another site is purged where it was', a
     jobs: [],
   });
   await until(async () => (await deployer.intent('mover-1')) === undefined);
+});
+
+test('a rollout is watched over gRPC until it is over, by operators only', async () => {
+  const watch = async (id: string, authorization: string): Promise<RolloutProgress[]> => {
+    const client = new RolloutsClient(deployer.grpcAddress, credentials.createInsecure());
+    const metadata = new Metadata();
+    metadata.set('authorization', authorization);
+    try {
+      const seen: RolloutProgress[] = [];
+      for await (const progress of client.Watch({ rollout: id }, metadata)) seen.push(progress as RolloutProgress);
+      return seen;
+    } finally {
+      client.close();
+    }
+  };
+  const { authorization } = deployer.headers('readonly');
+  const rollout = await deployer.start(['watched-1', 'watched-2']);
+  const watching = watch(rollout, authorization);
+  await deployer.converge(rollout, 'watched-1');
+  await deployer.converge(rollout, 'watched-2');
+  const seen = await watching;
+  assert.deepEqual(
+    seen.map((progress) => progress.over),
+    seen.map((_, i) => i === seen.length - 1),
+  );
+  assert.equal(seen.at(-1)?.state, 'completed');
+  assert.deepEqual(
+    seen.at(-1)?.waves.map((wave) => [wave.hosts, wave.converged]),
+    [
+      [1, 1],
+      [1, 1],
+    ],
+  );
+  await assert.rejects(watch(rollout, 'Bearer nobody-knows-this-token'), { code: status.UNAUTHENTICATED });
+  await assert.rejects(watch('00000000', authorization), { code: status.NOT_FOUND });
+  await assert.rejects(watch('%', authorization), { code: status.INVALID_ARGUMENT });
 });
 
 test('each change is in the audit log with its actor, and each entry holds the hash of the one before', async () => {

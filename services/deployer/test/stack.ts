@@ -49,6 +49,7 @@ const digest = (n: number): string => n.toString(16).padStart(64, '0');
 export class TestDeployer implements AsyncDisposable {
   readonly servers: TestServers;
   readonly url: string;
+  readonly grpcAddress: string;
   readonly key: SecretKey;
   readonly #headers: Map<OperatorRole, { authorization: string }>;
   readonly #running: AsyncDisposableStack;
@@ -56,13 +57,14 @@ export class TestDeployer implements AsyncDisposable {
 
   private constructor(
     servers: TestServers,
-    url: string,
+    { url, grpcAddress }: { readonly url: string; readonly grpcAddress: string },
     key: SecretKey,
     headers: Map<OperatorRole, { authorization: string }>,
     running: AsyncDisposableStack,
   ) {
     this.servers = servers;
     this.url = url;
+    this.grpcAddress = grpcAddress;
     this.key = key;
     this.#headers = headers;
     this.#running = running;
@@ -83,16 +85,22 @@ export class TestDeployer implements AsyncDisposable {
           ...servers.environment('deployer', database),
           NIXFLEET_RELEASE_KEYS: 'none:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=',
           NIXFLEET_CACHE_URLS: 'http://127.0.0.1:1',
+          NIXFLEET_GRPC_PORT: '0',
         }),
         releaseKeys: [key.publicKey],
       }),
     );
     const headers = new Map<OperatorRole, { authorization: string }>();
     for (const role of ['readonly', 'deploy', 'admin'] as const) headers.set(role, await servers.addOperator(role));
-    const deployer = new TestDeployer(servers, service.url, key, headers, starting.move());
+    const deployer = new TestDeployer(servers, service, key, headers, starting.move());
     await until(() => service.health.ready);
     await until(async () => (await deployer.ask('admin', 'GET', '/v1/audit')).status === 200);
     return deployer;
+  }
+
+  /** The Authorization header of an operator with that role. */
+  headers(role: OperatorRole): { authorization: string } {
+    return this.#headers.get(role) as { authorization: string };
   }
 
   async ask<Body = object>(

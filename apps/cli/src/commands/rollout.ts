@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type CreateRollout,
   FleetError,
@@ -13,6 +12,7 @@ import type { Command } from 'commander';
 import { type Context, parseCount, parseDuration } from '../context.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { type Column, formatAgo, formatBar, formatTable, ProgressLine, paint, shortId, show } from '../output.ts';
+import { watchRollout } from '../rollout-stream.ts';
 
 const total = (counts: Record<string, number>): number => Object.values(counts).reduce((sum, n) => sum + n, 0);
 
@@ -69,8 +69,6 @@ export function formatRollout(rollout: RolloutDetail): string {
   ].join('\n');
 }
 
-const isOver = (rollout: RolloutSummary): boolean => rollout.state !== 'running' && !rollout.revertPending;
-
 /** Follows a rollout until it is over or paused; shows one line of progress meanwhile. */
 export async function waitForRollout(
   context: Context,
@@ -79,23 +77,24 @@ export async function waitForRollout(
 ): Promise<RolloutDetail> {
   const line = new ProgressLine();
   const giveUpMs = Date.now() + timeoutSeconds * 1000;
-  for (;;) {
-    const detail = await context.deployer.ask(RolloutDetail, `/v1/rollouts/${rollout}`);
-    const wave = detail.waves.find((w) => w.wave === detail.currentWave);
-    const counts = wave?.counts ?? { converged: 0, failed: 0 };
-    const progress = `${shortId(rollout)}  wave ${detail.currentWave + 1}/${detail.waveCount}  ${formatBar(counts.converged, counts.failed, wave === undefined ? 0 : total(wave.counts))}`;
-    if (isOver(detail)) {
-      line.done(`${progress}  ${detail.state}`);
-      return detail;
+  const { deployerGrpcAddress: address, token } = context.settings;
+  let state = 'not known';
+  for await (const progress of watchRollout({ address, token: token(), rollout, giveUpMs })) {
+    const wave = progress.waves.find((w) => w.wave === progress.currentWave) ?? progress.waves.at(-1);
+    const bar = formatBar(wave?.converged ?? 0, wave?.failed ?? 0, wave?.hosts ?? 0);
+    const shownWave = Math.min(progress.currentWave + 1, progress.waveCount);
+    state = progress.state;
+    const text = `${shortId(rollout)}  wave ${shownWave}/${progress.waveCount}  ${bar}`;
+    if (progress.over) {
+      line.done(`${text}  ${state}`);
+      return context.deployer.ask(RolloutDetail, `/v1/rollouts/${rollout}`);
     }
-    line.show(progress);
-    if (Date.now() > giveUpMs)
-      throw new FleetError(
-        'timed_out',
-        `rollout ${rollout} is still ${detail.state} after ${timeoutSeconds} s; it goes on: nixfleet rollout status ${shortId(rollout)}`,
-      );
-    await sleep(300);
+    line.show(text);
   }
+  throw new FleetError(
+    'timed_out',
+    `rollout ${rollout} is still ${state} after ${timeoutSeconds} s; it goes on: nixfleet rollout status ${shortId(rollout)}`,
+  );
 }
 
 interface DeployFlags {

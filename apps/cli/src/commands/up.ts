@@ -14,6 +14,7 @@ import { formatGuide, shownPath } from '../up/guide.ts';
 import { stopOnSignals } from '../up/interrupt.ts';
 import { chooseDemoHosts, listAgentHosts } from '../up/local-fleet.ts';
 import { Reporter } from '../up/reporter.ts';
+import { grpcAddressOf } from '../up/services.ts';
 import { checkoutDir, isAlive, lockState, StateDir } from '../up/state-dir.ts';
 import { Supervisor } from '../up/supervisor.ts';
 
@@ -33,7 +34,7 @@ function readPorts({ ports, demo }: UpFlags): 'fixed' | 'auto' {
   throw new FleetError('invalid_input', `--ports takes fixed or auto, got ${JSON.stringify(choice)}`);
 }
 
-const makeContext = (state: StateDir, { urls, secrets }: Backend): Context => {
+const makeContext = (state: StateDir, { urls, secrets, ports }: Backend): Context => {
   const token = (): string => secrets.operatorToken;
   return {
     output: { json: false, print: (text) => process.stdout.write(`${text}\n`) },
@@ -42,6 +43,7 @@ const makeContext = (state: StateDir, { urls, secrets }: Backend): Context => {
       deployerUrl: urls.deployer,
       cacheUrl: urls.cache,
       telemetryUrl: urls.telemetry,
+      deployerGrpcAddress: grpcAddressOf(ports),
       token,
       keyFile: state.releaseKeyFile,
     },
@@ -136,7 +138,7 @@ export function addUpCommand(program: Command): void {
     .option('--demo', 'play a scenario on fresh state, print a summary and end')
     .option('--fleet <dir>', 'the fleet directory', resolve(checkoutDir, 'examples/acme'))
     .option('--state-dir <dir>', 'where everything is kept; a second start goes on from there', defaultStateDir)
-    .option('--ports <how>', 'fixed: 7401 to 7406; auto: any free ones (default: fixed, with --demo auto)')
+    .option('--ports <how>', 'fixed: 7401 to 7407; auto: any free ones (default: fixed, with --demo auto)')
     .action(async (flags: UpFlags) => {
       process.exitCode = await up(flags);
     });

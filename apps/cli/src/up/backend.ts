@@ -6,7 +6,7 @@ import { startInfrastructure, stopLeftoverInfrastructure } from './infrastructur
 import { chooseFreePorts, claimFixedPorts, type Ports } from './ports.ts';
 import type { Reporter } from './reporter.ts';
 import { openSecrets, type Secrets, writeCliFile } from './secrets.ts';
-import { awaitOperators, type ServiceUrls, startServices } from './services.ts';
+import { awaitOperators, grpcAddressOf, type ServiceUrls, startServices } from './services.ts';
 import { readIfThere, readOrCreate, type StateDir, writePrivateFile } from './state-dir.ts';
 import type { Supervisor } from './supervisor.ts';
 
@@ -42,7 +42,7 @@ async function claimForFleet(state: StateDir, fleet: string): Promise<void> {
     );
 }
 
-/** The six ports of this start; free ones are remembered for the next. */
+/** The ports of this start; free ones are remembered for the next. */
 async function claimPorts(state: StateDir, choice: BackendOptions['ports']): Promise<Ports> {
   if (choice === 'fixed') return claimFixedPorts(isPortFree);
   const remembered = await readIfThere(state.portsFile);
@@ -70,6 +70,7 @@ export async function startBackend(
     deployerUrl: urls.deployer,
     cacheUrl: urls.cache,
     telemetryUrl: urls.telemetry,
+    deployerGrpcAddress: grpcAddressOf(ports),
   });
   const { natsUrl } = infrastructure;
   await startAgents({ supervisor, reporter, state, secrets, natsUrl, fleet }, hosts);

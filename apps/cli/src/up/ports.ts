@@ -1,7 +1,7 @@
 import { FleetError } from '@nixfleet/schema';
 
 /** What listens, in the order of its ports. */
-export const listeners = ['resolver', 'deployer', 'cache', 'telemetry', 'nats', 'postgres'] as const;
+export const listeners = ['resolver', 'deployer', 'cache', 'telemetry', 'nats', 'postgres', 'grpc'] as const;
 export type Listener = (typeof listeners)[number];
 export type Ports = Readonly<Record<Listener, number>>;
 
@@ -12,15 +12,8 @@ const autoBlocks = 1000;
 const autoTries = 100;
 
 const portsFrom = (first: number): Ports => {
-  const [resolver, deployer, cache, telemetry, nats, postgres] = listeners.map((_, i) => first + i) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
-  return { resolver, deployer, cache, telemetry, nats, postgres };
+  const ports = listeners.map((listener, i) => [listener, first + i]);
+  return Object.fromEntries(ports) as Ports;
 };
 
 const programs: Readonly<Record<Listener, string>> = {
@@ -30,6 +23,7 @@ const programs: Readonly<Record<Listener, string>> = {
   telemetry: 'telemetry',
   nats: 'nats-server',
   postgres: 'Postgres',
+  grpc: "the deployer's gRPC",
 };
 
 type IsFree = (port: number) => Promise<boolean>;
@@ -50,12 +44,12 @@ export async function claimFixedPorts(isFree: IsFree): Promise<Ports> {
 const areFree = async (isFree: IsFree, ports: Ports): Promise<boolean> =>
   (await Promise.all(listeners.map((listener) => isFree(ports[listener])))).every(Boolean);
 
-/** The ports of the former start, if they are free: intents under way name the cache by its port. Else any six in a row. */
+/** The ports of the former start, if they are free: intents under way name the cache by its port. Else any in a row. */
 export async function chooseFreePorts(isFree: IsFree, random: () => number, former: Ports | undefined): Promise<Ports> {
   if (former !== undefined && (await areFree(isFree, former))) return former;
   for (let tries = 0; tries < autoTries; tries += 1) {
     const ports = portsFrom(autoFrom + Math.floor(random() * autoBlocks) * 10 + 1);
     if (await areFree(isFree, ports)) return ports;
   }
-  throw new FleetError('unavailable', `no six free ports in a row were found on 127.0.0.1 from ${autoFrom} on`);
+  throw new FleetError('unavailable', `no free ports in a row were found on 127.0.0.1 from ${autoFrom} on`);
 }

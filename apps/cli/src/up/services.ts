@@ -28,15 +28,19 @@ export const serviceUrls = (ports: Ports): ServiceUrls => ({
   telemetry: `http://127.0.0.1:${ports.telemetry}`,
 });
 
+export const grpcAddressOf = (ports: Ports): string => `127.0.0.1:${ports.grpc}`;
+
 /** What each service needs beside the settings that all have. */
 const ownSettings = (
   state: StateDir,
   secrets: Secrets,
   urls: ServiceUrls,
+  ports: Ports,
 ): Readonly<Record<ServiceName, Record<string, string>>> => ({
   deployer: {
     NIXFLEET_RELEASE_KEYS: secrets.releasePublicKey,
     NIXFLEET_CACHE_URLS: urls.cache,
+    NIXFLEET_GRPC_PORT: String(ports.grpc),
     NIXFLEET_BOOTSTRAP_OPERATORS_FILE: secrets.bootstrapOperatorsFile,
   },
   telemetry: { NIXFLEET_PUBLIC_URL: urls.telemetry },
@@ -54,7 +58,7 @@ export async function startServices(
   ports: Ports,
 ): Promise<ServiceUrls> {
   const urls = serviceUrls(ports);
-  const own = ownSettings(state, secrets, urls);
+  const own = ownSettings(state, secrets, urls, ports);
   const start = async (service: ServiceName): Promise<void> => {
     const name = directories[service];
     const urlFile = state.secretFile(`${service}.postgres-url`);

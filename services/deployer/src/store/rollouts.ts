@@ -225,7 +225,7 @@ async function selectWaves(tx: Tx, rollout: string): Promise<RolloutSummary['wav
   return [...waves].map(([wave, counts]) => ({ wave, counts }));
 }
 
-async function toSummary(tx: Tx, row: RolloutRow): Promise<RolloutSummary> {
+export async function selectRolloutSummary(tx: Tx, row: RolloutRow): Promise<RolloutSummary> {
   return {
     rollout: row.rollout,
     fleet: row.fleet,
@@ -291,7 +291,7 @@ export async function selectRolloutDetail(tx: Tx, row: RolloutRow): Promise<Roll
     ...(t.dispatched_at === null ? {} : { dispatchedAt: t.dispatched_at.toISOString() }),
     ...(t.finished_at === null ? {} : { finishedAt: t.finished_at.toISOString() }),
   });
-  return { ...(await toSummary(tx, row)), targets: targets.map(toTarget) };
+  return { ...(await selectRolloutSummary(tx, row)), targets: targets.map(toTarget) };
 }
 
 /** Newest first; `before` is the creation time of the last one of the page before. */
@@ -299,7 +299,7 @@ export async function selectRollouts(tx: Tx, limit: number, before?: Date): Prom
   let query = tx.selectFrom('rollout').selectAll().orderBy('created_at', 'desc').limit(limit);
   if (before !== undefined) query = query.where('created_at', '<', before);
   const rows = await query.execute();
-  return Promise.all(rows.map((row) => toSummary(tx, row)));
+  return Promise.all(rows.map((row) => selectRolloutSummary(tx, row)));
 }
 
 /** Hosts of the current wave that have failed. */
