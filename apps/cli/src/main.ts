@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { FleetError, formatDiagnostic } from '@nixfleet/schema';
 import { Command, CommanderError } from 'commander';
+import { addDeadLetterCommands } from './commands/dead-letters.ts';
 import { addFleetCommands } from './commands/fleet.ts';
 import { addHostCommands } from './commands/hosts.ts';
 import { addKeyCommands } from './commands/key.ts';
@@ -24,6 +25,7 @@ addKeyCommands(program, context);
 addReleaseCommands(program, context);
 addRolloutCommands(program, context);
 addHostCommands(program, context);
+addDeadLetterCommands(program, context);
 addUpCommand(program);
 // Flags and errors behave alike on every level.
 for (const command of program.commands.flatMap((top) => [top, ...top.commands]))

@@ -1,5 +1,6 @@
 export * from './agent.ts';
 export * from './cache-api.ts';
+export * from './dead-letters.ts';
 export * from './deployer-api.ts';
 export * from './errors.ts';
 export * from './events.ts';

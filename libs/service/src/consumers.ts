@@ -4,6 +4,7 @@ import { headers } from '@nats-io/transport-node';
 import { deadLetterSubject, errorCodes, FleetError, type ServiceName } from '@nixfleet/schema';
 import type { Bus } from './bus.ts';
 import { isConnectionError } from './database.ts';
+import type { DeadLetters } from './dead-letters.ts';
 import type { Logger } from './logger.ts';
 import type { ServiceMetrics } from './metrics.ts';
 
@@ -14,6 +15,7 @@ export interface ConsumerDeps {
   readonly bus: Bus;
   readonly log: Logger;
   readonly metrics: ServiceMetrics;
+  readonly deadLetters: DeadLetters;
 }
 
 export interface ConsumerOptions {

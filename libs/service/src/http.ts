@@ -23,6 +23,7 @@ import {
   type RawServerDefault,
 } from 'fastify';
 import { Type } from 'typebox';
+import { addDeadLetterRoutes, type DeadLetters } from './dead-letters.ts';
 import type { Health } from './health.ts';
 import type { Logger } from './logger.ts';
 import type { ServiceMetrics } from './metrics.ts';
@@ -56,6 +57,8 @@ export interface HttpOptions {
   readonly health: Health;
   readonly metrics: ServiceMetrics;
   readonly operators: Pick<Operators, 'authorise'>;
+  /** Of a service that consumes messages. */
+  readonly deadLetters?: DeadLetters;
   /** Largest body of a route that states none, in bytes. */
   readonly bodyLimitBytes?: number;
 }
@@ -138,6 +141,7 @@ export async function createApp(options: HttpOptions): Promise<HttpApp> {
   addHooks(app, options);
   closeConnectionsAfterUse(app);
   addCommonRoutes(app, options);
+  if (options.deadLetters !== undefined) addDeadLetterRoutes(app, options.deadLetters);
   return app;
 }
 

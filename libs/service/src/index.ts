@@ -14,6 +14,7 @@ export {
   words,
 } from './config.ts';
 export { Database, migrateDatabase } from './database.ts';
+export { DeadLetters } from './dead-letters.ts';
 export { decodeEnvelope } from './envelope.ts';
 export { listenGrpc, streamHandler } from './grpc.ts';
 export { Health } from './health.ts';

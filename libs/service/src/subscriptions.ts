@@ -38,15 +38,22 @@ export function startSubscription<Tables, Data extends TSchema>(
 ): AsyncDisposable {
   const { event, consumer } = subscription;
   const handle = subscription.handle;
+  /** True when it was not handled before. */
+  const apply = async (data: Uint8Array): Promise<boolean> => {
+    await deps.db.ready;
+    const envelope = decodeEnvelope(event, data);
+    return deps.db.transaction(async (tx) => {
+      if (!(await claimInbox(tx, consumer, envelope.id))) return false;
+      await handle(tx, envelope);
+      return true;
+    });
+  };
+  deps.deadLetters.register(consumer, async (data) => {
+    if (await apply(data)) deps.onHandled?.(consumer);
+  });
   const handleOne = async (message: JsMsg): Promise<void> => {
     try {
-      await deps.db.ready;
-      const envelope = decodeEnvelope(event, message.data);
-      const fresh = await deps.db.transaction(async (tx) => {
-        if (!(await claimInbox(tx, consumer, envelope.id))) return false;
-        await handle(tx, envelope);
-        return true;
-      });
+      const fresh = await apply(message.data);
       message.ack();
       deps.metrics.messages.inc({ consumer, outcome: fresh ? 'handled' : 'repeated' });
       if (fresh) deps.onHandled?.(consumer);
@@ -86,6 +93,9 @@ export function startBatchSubscription<Value>(
   subscription: BatchSubscription<Value>,
 ): AsyncDisposable {
   const { consumer } = subscription;
+  deps.deadLetters.register(consumer, async (data, subject) =>
+    subscription.handle([subscription.decode({ subject, data })]),
+  );
   return runConsumer(deps, subscription, async (batch) => {
     const good: { message: JsMsg; value: Value }[] = [];
     for (const message of batch) {

@@ -1,5 +1,5 @@
 import { type TestDatabase, type TestServers, until } from '@nixfleet/infra/testing';
-import { hostResolved } from '@nixfleet/schema';
+import { FleetError, hostResolved } from '@nixfleet/schema';
 import { type Kysely, sql } from 'kysely';
 import {
   Bus,
@@ -8,6 +8,7 @@ import {
   createLogger,
   createMetrics,
   Database,
+  DeadLetters,
   defineSubscription,
   Health,
   type HttpApp,
@@ -58,11 +59,15 @@ export const createChassisDatabase = (servers: TestServers): Promise<TestDatabas
     },
   });
 
+/** A host whose events are refused while it is set. */
+export const unwelcome: { host?: string } = {};
+
 /** The reaction that is watched: one row for each event it has handled. */
 const onHostResolved = defineSubscription<ChassisTables, typeof hostResolved>({
   event: hostResolved,
   consumer,
-  handle: async (tx, { id }) => {
+  handle: async (tx, { id, data }) => {
+    if (data.host === unwelcome.host) throw new FleetError('invalid_input', 'this host is not welcome');
     await tx.insertInto('effect').values({ id }).execute();
   },
 });
@@ -84,7 +89,8 @@ export async function startChassis(
   );
   const operators = stack.use(new Operators(bus, log));
   stack.use(startOutboxRelay({ db, bus, log, metrics }));
-  stack.use(startSubscription({ service: 'telemetry', bus, db, log, metrics }, onHostResolved));
+  const deadLetters = new DeadLetters('telemetry', bus);
+  stack.use(startSubscription({ service: 'telemetry', bus, db, log, metrics, deadLetters }, onHostResolved));
   const app = await createApp({
     name: 'chassis',
     description: 'Test of the chassis.',
@@ -92,6 +98,7 @@ export async function startChassis(
     health,
     metrics,
     operators,
+    deadLetters,
   });
   addRoutes(app);
   const server = stack.use(await listen(app, config.httpHost, config.httpPort));

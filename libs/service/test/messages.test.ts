@@ -3,7 +3,15 @@ import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { TestServers, until } from '@nixfleet/infra/testing';
-import { deadLetterStream, deadLetterSubject, hostResolved, hostUp, streamOf } from '@nixfleet/schema';
+import {
+  type DeadLetter,
+  type DeadLetterList,
+  deadLetterStream,
+  deadLetterSubject,
+  hostResolved,
+  hostUp,
+  streamOf,
+} from '@nixfleet/schema';
 import { sql } from 'kysely';
 import { enqueueMessages, publishEvent, publishEvents } from '../src/index.ts';
 import {
@@ -14,6 +22,7 @@ import {
   resolvedHost,
   settled,
   startReadyChassis,
+  unwelcome,
 } from './chassis.ts';
 
 let servers: TestServers;
@@ -138,6 +147,37 @@ test('a malformed message is put aside with the reason, and the ones behind it a
   assert.match(second?.get('Nixfleet-Reason') ?? '', /not a host-resolved v1: .*traceId/);
   assert.equal(first?.get('Nixfleet-Subject'), 'nixfleet.resolver.host-resolved.v1.acme.bad');
   assert.equal(await settled(chassis, 'dead-letter'), 2);
+});
+
+test('a dead letter is handled again on request, once, and stays while it cannot be', async () => {
+  await using database = await createChassisDatabase(servers);
+  await using chassis = await startReadyChassis(servers, database);
+  const headers = await servers.addOperator('admin');
+  const ask = async (method: string, path: string): Promise<{ status: number; body: unknown }> => {
+    const response = await fetch(`${chassis.url}/v1/dead-letters${path}`, { method, headers });
+    return { status: response.status, body: await response.json() };
+  };
+  const listed = async (): Promise<DeadLetter[]> => {
+    const { body } = await ask('GET', '');
+    return (body as DeadLetterList).deadLetters.filter(({ subject }) => subject.endsWith('.unwelcome'));
+  };
+  unwelcome.host = 'unwelcome';
+  const id = randomUUID();
+  await servers.publishEvent(hostResolved, resolvedHost('unwelcome'), id);
+  await until(async () => (await listed()).length === 1);
+  const [letter] = await listed();
+  assert.equal(letter?.consumer, consumer);
+  assert.match(letter.reason, /not welcome/);
+  assert.equal((await ask('POST', `/${letter.sequence}/replay`)).status, 422);
+  assert.equal((await listed()).length, 1);
+  delete unwelcome.host;
+  assert.equal((await ask('POST', `/${letter.sequence}/replay`)).status, 200);
+  assert.deepEqual(await listed(), []);
+  assert.deepEqual(
+    (await effectsOf(chassis)).filter((effect) => effect === id),
+    [id],
+  );
+  assert.equal((await ask('POST', `/${letter.sequence}/replay`)).status, 404);
 });
 
 test('a consumer goes on with what came while NATS was away', async () => {

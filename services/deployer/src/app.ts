@@ -3,6 +3,7 @@ import {
   type Bus,
   createApp,
   type Database,
+  type DeadLetters,
   type Health,
   type HttpApp,
   type Logger,
@@ -22,6 +23,7 @@ export interface AppDeps {
   readonly health: Health;
   readonly metrics: ServiceMetrics;
   readonly operators: Pick<Operators, 'authorise'>;
+  readonly deadLetters: DeadLetters;
   readonly releaseKeys: readonly PublicKey[];
   readonly wake: () => void;
 }

@@ -5,6 +5,7 @@ import {
   createLogger,
   createMetrics,
   Database,
+  DeadLetters,
   Health,
   listen,
   listenGrpc,
@@ -77,7 +78,8 @@ export async function startDeployer(
     await Promise.allSettled(background);
   });
 
-  const deps = { service: 'deployer', bus, db, log, metrics } as const;
+  const deadLetters = new DeadLetters('deployer', bus);
+  const deps = { service: 'deployer', bus, db, log, metrics, deadLetters } as const;
   stack.use(startSubscription(deps, onRevisionResolved));
   stack.use(startSubscription(deps, onHostResolved));
   stack.use(startSubscription(deps, onClosureBuilt));
@@ -94,6 +96,7 @@ export async function startDeployer(
     health,
     metrics,
     operators,
+    deadLetters,
     releaseKeys: config.releaseKeys,
     wake: () => reconciler.wake(),
   });

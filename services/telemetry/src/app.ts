@@ -1,6 +1,7 @@
 import {
   createApp,
   type Database,
+  type DeadLetters,
   type Health,
   type HttpApp,
   type Logger,
@@ -20,6 +21,7 @@ export interface AppDeps {
   readonly health: Health;
   readonly metrics: ServiceMetrics;
   readonly operators: Pick<Operators, 'authorise'>;
+  readonly deadLetters: DeadLetters;
   readonly pings: MicroBatcher<ReceivedPing, PingResult>;
   readonly publicUrl: () => string;
   readonly onPing: (kind: PingKind) => void;

@@ -3,6 +3,7 @@ import {
   createLogger,
   createMetrics,
   Database,
+  DeadLetters,
   Health,
   listen,
   Operators,
@@ -38,7 +39,8 @@ export async function startTelemetry(config: TelemetryConfig): Promise<RunningSe
   );
   const operators = stack.use(new Operators(bus, log));
   stack.use(startOutboxRelay({ db, bus, log, metrics }));
-  stack.use(startSubscription({ service: 'telemetry', bus, db, log, metrics }, onHostResolved));
+  const deadLetters = new DeadLetters('telemetry', bus);
+  stack.use(startSubscription({ service: 'telemetry', bus, db, log, metrics, deadLetters }, onHostResolved));
   stack.use(
     startHeartbeats({ db, bus, log, onHeartbeats: (outcome, count) => own.heartbeats.inc({ outcome }, count) }),
   );
@@ -53,6 +55,7 @@ export async function startTelemetry(config: TelemetryConfig): Promise<RunningSe
     health,
     metrics,
     operators,
+    deadLetters,
     pings,
     publicUrl,
     onPing: (kind) => own.pings.inc({ kind }),
