@@ -2,6 +2,7 @@
 import { FleetError, formatDiagnostic } from '@nixfleet/schema';
 import { Command, CommanderError } from 'commander';
 import { addDeadLetterCommands } from './commands/dead-letters.ts';
+import { addDeploymentCommands } from './commands/deployment.ts';
 import { addFleetCommands } from './commands/fleet.ts';
 import { addHostCommands } from './commands/hosts.ts';
 import { addKeyCommands } from './commands/key.ts';
@@ -26,6 +27,7 @@ addReleaseCommands(program, context);
 addRolloutCommands(program, context);
 addHostCommands(program, context);
 addDeadLetterCommands(program, context);
+addDeploymentCommands(program, context);
 addUpCommand(program);
 // Flags and errors behave alike on every level.
 for (const command of program.commands.flatMap((top) => [top, ...top.commands]))

@@ -1,4 +1,5 @@
 export { Child, stopLeftover } from './child.ts';
+export { formatNatsConfig } from './nats-config.ts';
 export {
   agentPermissions,
   createNatsIdentity,

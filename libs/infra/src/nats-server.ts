@@ -5,6 +5,7 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { FleetError } from '@nixfleet/schema';
 import { Child, stopLeftover, waitUntil } from './child.ts';
+import { formatNatsConfig } from './nats-config.ts';
 import type { NatsIdentity } from './nats-identity.ts';
 import { findFreePort } from './ports.ts';
 
@@ -104,7 +105,14 @@ export class Nats implements AsyncDisposable {
     const port = options.port ?? (await findFreePort());
     const monitorPort = await findFreePort();
     const config = join(options.dir, 'nats-server.conf');
-    await writeFile(config, formatNatsConfig(options, port, monitorPort), { mode: 0o600 });
+    const text = formatNatsConfig({
+      serverName: 'nixfleet-local',
+      listen: `127.0.0.1:${port}`,
+      monitor: `127.0.0.1:${monitorPort}`,
+      storeDir: join(options.dir, 'jetstream'),
+      identity: options.identity,
+    });
+    await writeFile(config, text, { mode: 0o600 });
     const child = await Child.start({
       name: 'nats-server',
       file: options.binary,
@@ -131,26 +139,4 @@ export class Nats implements AsyncDisposable {
       () => false,
     );
   }
-}
-
-function formatNatsConfig({ dir, identity }: NatsOptions, port: number, monitorPort: number): string {
-  return `server_name: nixfleet-local
-listen: "127.0.0.1:${port}"
-http: "127.0.0.1:${monitorPort}"
-max_payload: 1MB
-max_connections: 64K
-write_deadline: "10s"
-jetstream {
-  store_dir: ${JSON.stringify(join(dir, 'jetstream'))}
-  max_mem: 256MB
-  max_file: 64GB
-}
-operator: ${identity.operatorJwt}
-system_account: ${identity.systemAccount}
-resolver: MEMORY
-resolver_preload {
-  ${identity.systemAccount}: ${identity.systemAccountJwt}
-  ${identity.fleetAccount}: ${identity.fleetAccountJwt}
-}
-`;
 }
