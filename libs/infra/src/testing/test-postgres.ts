@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { connectionUrl, Postgres, provisionDatabase, withClient } from '../postgres.ts';
 import { killAtExit } from './kill-at-exit.ts';
+import { runsInContainers } from './test-infra.ts';
 
 export interface TestDatabaseSpec {
   /** The service's role and schema. */
@@ -45,9 +46,14 @@ export class TestPostgres implements AsyncDisposable {
     return TestPostgres.start();
   }
 
-  /** A server of its own, in a temporary directory. */
+  /** A server of its own, in a temporary directory or in a container. */
   static async start(): Promise<TestPostgres> {
     await using starting = new AsyncDisposableStack();
+    if (runsInContainers()) {
+      const { startPostgresContainer } = await import('./containers.ts');
+      const { adminUrl } = starting.use(await startPostgresContainer());
+      return new TestPostgres(adminUrl, starting.move());
+    }
     const dir = await mkdtemp(join(tmpdir(), 'nixfleet-postgres-'));
     starting.defer(() => rm(dir, { recursive: true, force: true }));
     // Postgres's own user must reach it when we are root.

@@ -17,8 +17,7 @@ import {
 } from '@nixfleet/schema';
 import type { Static, TSchema } from 'typebox';
 import { createNatsIdentity, issueCredentials, type NatsIdentity, servicePermissions } from '../nats-identity.ts';
-import { findNatsServer, Nats } from '../nats-server.ts';
-import { killAtExit } from './kill-at-exit.ts';
+import { startTestNats, type TestNats } from './test-nats.ts';
 import { type TestDatabase, type TestDatabaseSpec, TestPostgres } from './test-postgres.ts';
 import { until } from './until.ts';
 
@@ -30,26 +29,21 @@ export class TestServers implements AsyncDisposable {
   readonly dir: string;
   readonly identity: NatsIdentity;
   readonly postgres: TestPostgres;
-  readonly #binary: string;
   readonly #resources: AsyncDisposableStack;
-  #nats: Nats | undefined;
+  readonly #nats: TestNats;
   #connection: Promise<NatsConnection> | undefined;
-  readonly #natsPort: number;
 
   private constructor(
     dir: string,
     identity: NatsIdentity,
     postgres: TestPostgres,
-    binary: string,
-    nats: Nats,
+    nats: TestNats,
     resources: AsyncDisposableStack,
   ) {
     this.dir = dir;
     this.identity = identity;
     this.postgres = postgres;
-    this.#binary = binary;
     this.#nats = nats;
-    this.#natsPort = nats.port;
     this.#resources = resources;
   }
 
@@ -58,8 +52,8 @@ export class TestServers implements AsyncDisposable {
     const dir = await mkdtemp(join(tmpdir(), 'nixfleet-test-'));
     starting.defer(() => rm(dir, { recursive: true, force: true }));
     const identity = await createNatsIdentity('acme');
-    const binary = await findNatsServer(join(dir, 'tools'));
-    const nats = await startNats(dir, binary, identity);
+    // Not on the stack: it ends after the connection of the tests, which is made later.
+    const nats = await startTestNats(dir, identity);
     try {
       const postgres = starting.use(await TestPostgres.open());
       for (const service of serviceNames)
@@ -68,7 +62,7 @@ export class TestServers implements AsyncDisposable {
           await issueCredentials(identity, service, servicePermissions(service)),
           { mode: 0o600 },
         );
-      return new TestServers(dir, identity, postgres, binary, nats, starting.move());
+      return new TestServers(dir, identity, postgres, nats, starting.move());
     } catch (error) {
       await nats[Symbol.asyncDispose]();
       throw error;
@@ -76,7 +70,7 @@ export class TestServers implements AsyncDisposable {
   }
 
   get natsUrl(): string {
-    return `nats://127.0.0.1:${this.#natsPort}`;
+    return this.#nats.url;
   }
 
   /** Credentials file of a service. */
@@ -114,13 +108,12 @@ export class TestServers implements AsyncDisposable {
 
   /** NATS dies as by a fault; what it has stored stays. */
   async killNats(): Promise<void> {
-    await this.#nats?.child.kill();
-    this.#nats = undefined;
+    await this.#nats.kill();
   }
 
   /** NATS comes back on the same port with what it had stored. */
   async reviveNats(): Promise<void> {
-    this.#nats = await startNats(this.dir, this.#binary, this.identity, this.#natsPort);
+    await this.#nats.revive();
     // The tests' own connection as well: what a test publishes next must not be lost on the old one.
     const nc = await this.#connection;
     if (nc !== undefined) await until(async () => (await nc.rtt()) >= 0);
@@ -178,19 +171,7 @@ export class TestServers implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#connection?.then((nc) => nc.close()).catch(() => undefined);
-    await this.#nats?.[Symbol.asyncDispose]();
+    await this.#nats[Symbol.asyncDispose]();
     await this.#resources.disposeAsync();
   }
-}
-
-async function startNats(dir: string, binary: string, identity: NatsIdentity, port?: number): Promise<Nats> {
-  const nats = await Nats.start({
-    binary,
-    dir: join(dir, 'nats'),
-    identity,
-    logFile: join(dir, 'nats.log'),
-    ...(port === undefined ? {} : { port }),
-  });
-  killAtExit(nats.child);
-  return nats;
 }
