@@ -18,6 +18,7 @@ const commands = {
   test: ['scripts/test.ts'],
   format: ['scripts/check.ts', '--fix'],
   generate: ['scripts/generate.ts'],
+  bench: ['test/bench/main.ts'],
 };
 
 function fail(message) {

@@ -4,6 +4,8 @@ import { type ErrorCode, errorCodes, FleetError } from '@nixfleet/schema';
 import { type RolloutProgress, RolloutsClient } from '@nixfleet/schema/grpc';
 
 const reopenMs = 500;
+/** A deployer that restarts is back by then; an address where nobody is never answers. */
+const firstAnswerMs = 15_000;
 
 /** The code of ours that stands behind a gRPC status; statuses that we never send are trouble on the way. */
 const codeOf = (error: ServiceError): ErrorCode => {
@@ -39,10 +41,13 @@ export async function* watchRollout({
   const client = new RolloutsClient(address, credentials.createInsecure());
   const metadata = new Metadata();
   metadata.set('authorization', `Bearer ${token}`);
+  const openedMs = Date.now();
+  let answered = false;
   try {
     for (;;) {
       try {
         for await (const progress of client.Watch({ rollout }, metadata, { deadline: giveUpMs })) {
+          answered = true;
           yield progress as RolloutProgress;
           if ((progress as RolloutProgress).over) return;
         }
@@ -50,6 +55,12 @@ export async function* watchRollout({
         if (!isServiceError(error)) throw error;
         if (error.code === status.DEADLINE_EXCEEDED || (mayPass(error) && Date.now() >= giveUpMs)) return;
         if (!mayPass(error)) throw new FleetError(codeOf(error), error.details, { cause: error });
+        if (!answered && Date.now() - openedMs > firstAnswerMs)
+          throw new FleetError(
+            'unavailable',
+            `the deployer's gRPC at ${address} is not reachable: ${error.details}. The rollout goes on: nixfleet rollout status ${rollout.slice(0, 12)}`,
+            { cause: error },
+          );
       }
       if (Date.now() >= giveUpMs) return;
       await sleep(reopenMs);

@@ -72,7 +72,7 @@ export interface RelayDeps<Tables> {
   readonly metrics: ServiceMetrics;
 }
 
-const batchSize = 500;
+const batchSize = 2000;
 const idleMs = 1000;
 const publishTimeoutMs = 10_000;
 const maxBackOffMs = 5000;

@@ -38,25 +38,33 @@ export function startSubscription<Tables, Data extends TSchema>(
 ): AsyncDisposable {
   const { event, consumer } = subscription;
   const handle = subscription.handle;
-  /** True when it was not handled before. */
-  const apply = async (data: Uint8Array): Promise<boolean> => {
+  /** Handles events in one transaction, in their order; for each, true when it was not handled before. */
+  const apply = async (messages: readonly Uint8Array[]): Promise<boolean[]> => {
     await deps.db.ready;
-    const envelope = decodeEnvelope(event, data);
+    const envelopes = messages.map((data) => decodeEnvelope(event, data));
     return deps.db.transaction(async (tx) => {
-      if (!(await claimInbox(tx, consumer, envelope.id))) return false;
-      await handle(tx, envelope);
-      return true;
+      const fresh: boolean[] = [];
+      for (const envelope of envelopes) {
+        const isNew = await claimInbox(tx, consumer, envelope.id);
+        if (isNew) await handle(tx, envelope);
+        fresh.push(isNew);
+      }
+      return fresh;
     });
   };
   deps.deadLetters.register(consumer, async (data) => {
-    if (await apply(data)) deps.onHandled?.(consumer);
+    if ((await apply([data]))[0] === true) deps.onHandled?.(consumer);
   });
+  const settle = (messages: readonly JsMsg[], fresh: readonly boolean[]): void => {
+    for (const [i, message] of messages.entries()) {
+      message.ack();
+      deps.metrics.messages.inc({ consumer, outcome: fresh[i] === true ? 'handled' : 'repeated' });
+      if (fresh[i] === true) deps.onHandled?.(consumer);
+    }
+  };
   const handleOne = async (message: JsMsg): Promise<void> => {
     try {
-      const fresh = await apply(message.data);
-      message.ack();
-      deps.metrics.messages.inc({ consumer, outcome: fresh ? 'handled' : 'repeated' });
-      if (fresh) deps.onHandled?.(consumer);
+      settle([message], await apply([message.data]));
     } catch (error) {
       await settleFailure(deps, consumer, message, error);
     }
@@ -66,7 +74,13 @@ export function startSubscription<Tables, Data extends TSchema>(
     deps,
     { stream: streamOf(event), filter: eventFilter(event), consumer, maxMessages },
     async (batch) => {
-      for (const message of batch) await handleOne(message);
+      try {
+        // A commit for a hundred events instead of a hundred commits.
+        settle(batch, await apply(batch.map((message) => message.data)));
+      } catch {
+        // One of them is wrong, or Postgres is away: each for itself, so that one spoils no other.
+        for (const message of batch) await handleOne(message);
+      }
     },
   );
   return {

@@ -13,6 +13,8 @@ export interface ReconcilerDeps extends ApplyDeps {
 
 /** Rounds follow each other at least this far apart: reports come in batches, one round serves many of them. */
 const minRoundGapMs = 50;
+/** After a long round the pause is longer: looking at thousands of hosts may not take the processor from their reports. */
+const gapPerRoundDuration = 3;
 /** Without any news time-outs and soaks still move on. */
 const idleRoundMs = 1000;
 const afterErrorMs = 1000;
@@ -35,6 +37,7 @@ async function reconcileRollout(deps: ReconcilerDeps, id: string): Promise<boole
 export class Reconciler {
   readonly #deps: ReconcilerDeps;
   #wake = Promise.withResolvers<void>();
+  #gapMs = minRoundGapMs;
 
   constructor(deps: ReconcilerDeps) {
     this.#deps = deps;
@@ -61,7 +64,10 @@ export class Reconciler {
     const open = await this.#deps.db.transaction(selectOpenRollouts);
     let acted = false;
     for (const id of open) acted = (await reconcileRollout(this.#deps, id)) || acted;
-    this.#deps.onRound((performance.now() - startedMs) / 1000, open.length);
+    const tookMs = performance.now() - startedMs;
+    this.#deps.onRound(tookMs / 1000, open.length);
+    // What was decided is followed up at once; news of hosts can wait until there is more of it.
+    this.#gapMs = acted ? minRoundGapMs : Math.max(minRoundGapMs, tookMs * gapPerRoundDuration);
     return acted ? minRoundGapMs : idleRoundMs;
   }
 
@@ -70,6 +76,6 @@ export class Reconciler {
     const either = AbortSignal.any([signal, stopWaiting.signal]);
     await Promise.race([this.#wake.promise, sleep(maxMs, undefined, { signal: either }).catch(() => undefined)]);
     stopWaiting.abort();
-    if (!signal.aborted) await sleep(minRoundGapMs, undefined, { signal }).catch(() => undefined);
+    if (!signal.aborted) await sleep(this.#gapMs, undefined, { signal }).catch(() => undefined);
   }
 }

@@ -44,6 +44,12 @@ export type Action =
   | { readonly kind: 'finish-revert' }
   | { readonly kind: 'enter'; readonly state: RolloutState; readonly reason: string; readonly revert: boolean };
 
+/**
+ * Hosts that one decision dispatches: their intents leave while the next ones are being made, and no transaction grows
+ * with the fleet.
+ */
+export const hostsPerDispatch = 1000;
+
 const hostsIn = (targets: readonly TargetSnapshot[], state: TargetState): string[] =>
   targets.filter((t) => t.state === state).map((t) => t.host);
 
@@ -132,7 +138,7 @@ export function reconcile(snapshot: RolloutSnapshot, nowMs: number): Action[] {
     return [onFailure(snapshot, failed)];
   }
   const queued = hostsIn(snapshot.targets, 'queued');
-  if (queued.length > 0) return [{ kind: 'dispatch', hosts: queued }];
+  if (queued.length > 0) return [{ kind: 'dispatch', hosts: queued.slice(0, hostsPerDispatch) }];
   if (hostsIn(snapshot.targets, 'inFlight').length > 0) return [];
   return reconcileFinishedWave(snapshot, nowMs);
 }

@@ -101,31 +101,47 @@ export async function applyReports(tx: Tx, reports: readonly AgentReport[]): Pro
   // Late answers of an unreachable host count while its rollout owns it; after that they resurrect nothing.
   await sql`
     UPDATE rollout_target t SET state = CASE WHEN a.step = 'confirmed' THEN 'converged' WHEN a.step IN ('reverted', 'refused', 'failed') THEN 'failed' ELSE 'inFlight' END
-    FROM attempt a WHERE a.attempt = ANY(${attempts}::uuid[]) AND t.attempt = a.attempt AND t.owns_host AND t.state IN ('inFlight', 'unreachable')`.execute(
-    tx,
-  );
-  const { rows: changedHosts } = await sql<{
+    FROM attempt a WHERE a.attempt = ANY(${attempts}::uuid[]) AND t.attempt = a.attempt AND t.owns_host
+      AND (t.state = 'unreachable' OR (t.state = 'inFlight' AND a.finished_at IS NOT NULL))`.execute(tx);
+  const changedHosts = await updateReportedHosts(tx, newest, attempts);
+  return { rollouts: [...new Set(applied.map((row) => row.rollout))], changedHosts };
+}
+
+/**
+ * Keeps what each host runs and has confirmed. Returns the hosts of which that changed; a report that says nothing new
+ * writes nothing, except the time, and that not more than every ten seconds.
+ */
+async function updateReportedHosts(
+  tx: Tx,
+  reports: readonly AgentReport[],
+  attempts: readonly string[],
+): Promise<AppliedReports['changedHosts']> {
+  const { rows } = await sql<{
     host: string;
     site: string;
     running: string | null;
     confirmed: string | null;
     fleet: string;
+    changed: boolean;
   }>`
     WITH report AS (
-      SELECT DISTINCT ON (host) * FROM unnest(${newest.map((r) => r.attempt)}::uuid[], ${newest.map((r) => r.host)}::text[], ${newest.map((r) => r.step)}::text[],
-        ${newest.map((r) => r.toplevel ?? null)}::text[], ${newest.map((r) => r.generation ?? null)}::integer[]) AS r (attempt, host, step, toplevel, generation)
-      WHERE r.attempt = ANY(${attempts}::uuid[]) ORDER BY host, (step IN ('confirmed', 'reverted', 'refused', 'failed'))
-    ), current AS (
-      SELECT report.*, rollout.release FROM report JOIN attempt a ON a.attempt = report.attempt JOIN rollout ON rollout.rollout = a.rollout
+      SELECT DISTINCT ON (host) * FROM unnest(${reports.map((r) => r.attempt)}::uuid[], ${reports.map((r) => r.host)}::text[], ${reports.map((r) => r.step)}::text[],
+        ${reports.map((r) => r.toplevel ?? null)}::text[], ${reports.map((r) => r.generation ?? null)}::integer[]) AS r (attempt, host, step, toplevel, generation)
+      WHERE r.attempt = ANY(${[...attempts]}::uuid[]) ORDER BY host, (step IN ('confirmed', 'reverted', 'refused', 'failed'))
+    ), said AS (
+      SELECT host.host, host.running_toplevel AS old_running, host.confirmed_toplevel AS old_confirmed, host.confirmed_release AS old_release,
+        coalesce(report.toplevel, host.running_toplevel) AS running, coalesce(report.generation, host.generation) AS generation,
+        CASE WHEN report.step IN ('confirmed', 'reverted') THEN coalesce(report.toplevel, host.confirmed_toplevel) ELSE host.confirmed_toplevel END AS confirmed,
+        CASE WHEN report.step = 'confirmed' THEN rollout.release WHEN report.step = 'reverted' THEN (
+          SELECT release FROM release_host h JOIN release r USING (release) WHERE h.host = report.host AND h.toplevel = report.toplevel ORDER BY r.created_at DESC LIMIT 1
+        ) ELSE host.confirmed_release END AS release
+      FROM report JOIN host ON host.host = report.host JOIN attempt a ON a.attempt = report.attempt JOIN rollout ON rollout.rollout = a.rollout
     )
-    UPDATE host SET last_report_at = now(), running_toplevel = coalesce(current.toplevel, host.running_toplevel), generation = coalesce(current.generation, host.generation),
-      confirmed_toplevel = CASE WHEN current.step IN ('confirmed', 'reverted') THEN coalesce(current.toplevel, host.confirmed_toplevel) ELSE host.confirmed_toplevel END,
-      confirmed_release = CASE WHEN current.step = 'confirmed' THEN current.release WHEN current.step = 'reverted' THEN (
-        SELECT release FROM release_host h JOIN release r USING (release) WHERE h.host = current.host AND h.toplevel = current.toplevel ORDER BY r.created_at DESC LIMIT 1
-      ) ELSE host.confirmed_release END
-    FROM current WHERE host.host = current.host
-    RETURNING host.host, host.site, host.running_toplevel AS running, host.confirmed_toplevel AS confirmed, host.fleet`.execute(
-    tx,
-  );
-  return { rollouts: [...new Set(applied.map((row) => row.rollout))], changedHosts };
+    UPDATE host SET last_report_at = now(), running_toplevel = said.running, generation = said.generation, confirmed_toplevel = said.confirmed, confirmed_release = said.release
+    FROM said WHERE host.host = said.host AND (
+      host.last_report_at IS NULL OR host.last_report_at < now() - interval '10 seconds' OR host.generation IS DISTINCT FROM said.generation
+      OR (said.old_running, said.old_confirmed, said.old_release) IS DISTINCT FROM (said.running, said.confirmed, said.release))
+    RETURNING host.host, host.site, host.running_toplevel AS running, host.confirmed_toplevel AS confirmed, host.fleet,
+      (said.old_running, said.old_confirmed) IS DISTINCT FROM (said.running, said.confirmed) AS changed`.execute(tx);
+  return rows.filter((row) => row.changed);
 }

@@ -138,7 +138,8 @@ export async function selectSnapshot(tx: Tx, row: RolloutRow): Promise<RolloutSn
       'rollout_target.host',
       'rollout_target.state',
       'rollout_target.return_attempt',
-      'attempt.dispatched_at',
+      // A number: thousands of dates a round are dear to parse.
+      sql<number | null>`extract(epoch FROM attempt.dispatched_at)::float8 * 1000`.as('dispatched_at_ms'),
       'attempt.step',
       'attempt.reason',
     ])
@@ -159,7 +160,7 @@ export async function selectSnapshot(tx: Tx, row: RolloutRow): Promise<RolloutSn
       state: t.state,
       answered: t.step !== null,
       returnSent: t.return_attempt !== null,
-      ...(t.dispatched_at === null ? {} : { dispatchedAtMs: t.dispatched_at.getTime() }),
+      ...(t.dispatched_at_ms === null ? {} : { dispatchedAtMs: t.dispatched_at_ms }),
       ...(t.reason === null ? {} : { reason: t.reason }),
     })),
   };
