@@ -20,6 +20,9 @@ channels:
       waves:
         - size: 1 # one host first …
         - size: 100% # … then all others
+      # Short waits, to try things out; the defaults are 120 and 300.
+      confirmDeadlineSeconds: 5 # a host without health by then goes back by itself
+      healthTimeoutSeconds: 60 # how long the centre waits for a host
       onFailure: revert
 
 defaultChannel: stable

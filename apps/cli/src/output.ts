@@ -98,3 +98,6 @@ export class ProgressLine {
     this.#length = 0;
   }
 }
+
+/** `1 host`, `2 hosts`. */
+export const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`;

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { loadFleet } from '../fleet-directory.ts';
 import { writeNewFleet } from '../new-fleet.ts';
-import { type Column, formatBytes, formatTable, paint, show, storeName } from '../output.ts';
+import { type Column, count, formatBytes, formatTable, paint, show, storeName } from '../output.ts';
 
 type BuiltHost = BuiltFleet['hosts'][number];
 
@@ -34,8 +34,6 @@ const describeHost = (h: BuiltHost): Record<string, unknown> => ({
   closureSizeBytes: sizeOf(h),
   paths: h.paths.map((path) => path.storePath),
 });
-
-const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`;
 
 function printWarnings(fleet: BuiltFleet): void {
   for (const warning of fleet.warnings) process.stderr.write(`${formatDiagnostic(warning)}\n`);

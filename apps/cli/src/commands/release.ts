@@ -17,7 +17,7 @@ import type { Command } from 'commander';
 import { type Context, parseCount, parseDuration } from '../context.ts';
 import { loadFleet } from '../fleet-directory.ts';
 import { readSecretKey } from '../keys.ts';
-import { type Column, formatAgo, ProgressLine, paint, shortId, show, storeName } from '../output.ts';
+import { type Column, count, formatAgo, ProgressLine, paint, shortId, show, storeName } from '../output.ts';
 
 const pollMs = 250;
 
@@ -45,7 +45,7 @@ async function submitAndBuild(context: Context, fleet: BuiltFleet, timeoutSecond
   const giveUpMs = Date.now() + timeoutSeconds * 1000;
   while (revision.state === 'building') {
     line.show(
-      `revision ${shortId(revision.revision)}: ${revision.builtCount}/${revision.hostCount} closures in the cache`,
+      `revision ${shortId(revision.revision)}: ${revision.builtCount}/${count(revision.hostCount, 'closure')} in the cache`,
     );
     if (Date.now() > giveUpMs)
       throw new FleetError(
@@ -60,7 +60,7 @@ async function submitAndBuild(context: Context, fleet: BuiltFleet, timeoutSecond
       'unavailable',
       `revision ${revision.revision} could not be built: ${revision.failure ?? 'no reason given'}`,
     );
-  line.done(`revision ${shortId(revision.revision)}: ${revision.hostCount} closures in the cache`);
+  line.done(`revision ${shortId(revision.revision)}: ${count(revision.hostCount, 'closure')} in the cache`);
   return revision;
 }
 
@@ -201,7 +201,7 @@ const changeColumns: readonly Column<HostChange>[] = [
 ];
 
 const describe = (release: ReleaseDetail): string =>
-  `release ${release.release}  ${release.signature === undefined ? paint('yellow', 'unsigned') : `${paint('green', 'signed')} by ${release.signature.signature.split(':')[0]}, sequence ${release.signature.sequence}, expires ${release.signature.expiresAt}`}\n${release.hostCount} hosts of fleet ${release.fleet}, revision ${shortId(release.revision)}`;
+  `release ${release.release}  ${release.signature === undefined ? paint('yellow', 'unsigned') : `${paint('green', 'signed')} by ${release.signature.signature.split(':')[0]}, sequence ${release.signature.sequence}, expires ${release.signature.expiresAt}`}\n${count(release.hostCount, 'host')} of fleet ${release.fleet}, revision ${shortId(release.revision)}`;
 
 /** `nixfleet release …`. */
 export function addReleaseCommands(program: Command, context: () => Context): void {
