@@ -48,6 +48,26 @@ const ownSettings = (
   resolver: { NIXFLEET_CACHE_URL: urls.cache, NIXFLEET_CACHE_TOKEN_FILE: secrets.uploadTokenFile },
 });
 
+/** The environment of an instance of a service that listens on these ports. */
+export function serviceSettings(
+  service: ServiceName,
+  state: StateDir,
+  secrets: Secrets,
+  natsUrl: string,
+  ports: Ports,
+): Record<string, string> {
+  return {
+    NIXFLEET_POSTGRES_URL_FILE: state.secretFile(`${service}.postgres-url`),
+    NIXFLEET_NATS_URL: natsUrl,
+    NIXFLEET_NATS_CREDS_FILE: secrets.natsCredsFiles[service],
+    NIXFLEET_HTTP_PORT: String(ports[service]),
+    ...ownSettings(state, secrets, serviceUrls(ports), ports)[service],
+  };
+}
+
+/** The script of a service, below the checkout. */
+export const serviceScript = (service: ServiceName): string => `services/${directories[service]}/src/main.ts`;
+
 /** Starts the four services, each its own process, and waits until all are ready. */
 export async function startServices(
   supervisor: Supervisor,
@@ -58,24 +78,16 @@ export async function startServices(
   ports: Ports,
 ): Promise<ServiceUrls> {
   const urls = serviceUrls(ports);
-  const own = ownSettings(state, secrets, urls, ports);
   const start = async (service: ServiceName): Promise<void> => {
     const name = directories[service];
-    const urlFile = state.secretFile(`${service}.postgres-url`);
-    await writePrivateFile(urlFile, infrastructure.postgresUrl(service));
-    const settings = {
-      NIXFLEET_POSTGRES_URL_FILE: urlFile,
-      NIXFLEET_NATS_URL: infrastructure.natsUrl,
-      NIXFLEET_NATS_CREDS_FILE: secrets.natsCredsFiles[service],
-      NIXFLEET_HTTP_PORT: String(ports[service]),
-      ...own[service],
-    };
+    await writePrivateFile(state.secretFile(`${service}.postgres-url`), infrastructure.postgresUrl(service));
+    const settings = serviceSettings(service, state, secrets, infrastructure.natsUrl, ports);
     await supervisor.start({
       name,
       stage: 'services',
       logFile: state.logFile(name),
       launch: async (signal) => {
-        const script = `services/${name}/src/main.ts`;
+        const script = serviceScript(service);
         const child = await startProgram({ name, state, script, args: ['--state', state.path], settings });
         return awaitReady(child, urls[service], readyDeadlineMs, signal);
       },
