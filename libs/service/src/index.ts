@@ -16,6 +16,7 @@ export {
 export { Database, migrateDatabase } from './database.ts';
 export { DeadLetters } from './dead-letters.ts';
 export { decodeEnvelope } from './envelope.ts';
+export { asRunning, type Foundation, openFoundation } from './foundation.ts';
 export { listenGrpc, streamHandler } from './grpc.ts';
 export { Health } from './health.ts';
 export { createApp, type HttpApp, listen } from './http.ts';

@@ -1,13 +1,5 @@
 import type { SecretKey } from '@nixfleet/nix';
-import {
-  createApp,
-  type Database,
-  type Health,
-  type HttpApp,
-  type Logger,
-  type Operators,
-  type ServiceMetrics,
-} from '@nixfleet/service';
+import { createApp, type Foundation, type HttpApp, type ServiceMetrics } from '@nixfleet/service';
 import type { CacheMetrics } from './metrics.ts';
 import { registerClosures } from './routes/closures.ts';
 import { registerNarInfos } from './routes/narinfos.ts';
@@ -15,13 +7,9 @@ import { registerNars } from './routes/nars.ts';
 import type { NarStorage } from './storage/nar-storage.ts';
 import type { CacheTables } from './store/tables.ts';
 
-export interface AppDeps {
-  readonly db: Database<CacheTables>;
+export interface AppDeps extends Omit<Foundation<CacheTables>, 'metrics'> {
   readonly storage: NarStorage;
   readonly keys: readonly SecretKey[];
-  readonly operators: Pick<Operators, 'authorise'>;
-  readonly health: Health;
-  readonly log: Logger;
   readonly serviceMetrics: ServiceMetrics;
   readonly metrics: CacheMetrics;
   readonly maxUploadBytes: number;
@@ -32,12 +20,10 @@ const uploadTimeoutMs = 6 * 3_600_000;
 
 export async function buildApp(deps: AppDeps): Promise<HttpApp> {
   const app = await createApp({
+    ...deps,
+    metrics: deps.serviceMetrics,
     name: 'cache-indexer',
     description: 'Signed Nix binary cache of the fleet, uploads and closures',
-    log: deps.log,
-    health: deps.health,
-    metrics: deps.serviceMetrics,
-    operators: deps.operators,
   });
   app.server.requestTimeout = uploadTimeoutMs;
   // A failure must not outlive its cause in some proxy between a host and its cache.

@@ -1,19 +1,8 @@
-import {
-  createApp,
-  type Health,
-  type HttpApp,
-  type Logger,
-  type Operators,
-  type ServiceMetrics,
-} from '@nixfleet/service';
+import { createApp, type Foundation, type HttpApp } from '@nixfleet/service';
 import { addRevisionRoutes, type RevisionRoutesDeps } from './routes/revisions.ts';
+import type { ResolverTables } from './store/tables.ts';
 
-export interface AppDeps extends RevisionRoutesDeps {
-  readonly log: Logger;
-  readonly health: Health;
-  readonly metrics: ServiceMetrics;
-  readonly operators: Pick<Operators, 'authorise'>;
-}
+export type AppDeps = RevisionRoutesDeps & Foundation<ResolverTables>;
 
 export async function buildApp(deps: AppDeps): Promise<HttpApp> {
   const app = await createApp({

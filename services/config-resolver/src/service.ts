@@ -1,14 +1,4 @@
-import {
-  Bus,
-  createLogger,
-  createMetrics,
-  Database,
-  Health,
-  listen,
-  Operators,
-  type RunningService,
-  startOutboxRelay,
-} from '@nixfleet/service';
+import { asRunning, listen, openFoundation, type RunningService } from '@nixfleet/service';
 import { buildApp } from './app.ts';
 import { Builder } from './builder.ts';
 import { CacheUploader } from './cache-uploader.ts';
@@ -22,36 +12,24 @@ export const migrations = { '0001-initial': { up: initial } };
 /** Config-resolver, put together: read it from top to bottom; it is taken down from bottom to top. */
 export async function startResolver(config: ResolverConfig): Promise<RunningService & { readonly url: string }> {
   await using stack = new AsyncDisposableStack();
-  const log = createLogger('config-resolver', config.logLevel);
-  const health = new Health();
-  const metrics = createMetrics('resolver');
-  const own = createResolverMetrics(metrics);
-
-  const db = stack.use(
-    new Database<ResolverTables>({ url: config.postgresUrl, schema: 'resolver', migrations, log, health }),
-  );
-  const bus = stack.use(
-    new Bus({ url: config.natsUrl, credsFile: config.natsCredsFile, name: 'resolver', log, health }),
-  );
-  const operators = stack.use(new Operators(bus, log));
-  stack.use(startOutboxRelay({ db, bus, log, metrics }));
+  const base = openFoundation<ResolverTables>(stack, {
+    name: 'config-resolver',
+    service: 'resolver',
+    config,
+    migrations,
+  });
+  const { db, log } = base;
+  const own = createResolverMetrics(base.metrics);
 
   const uploader = new CacheUploader({ url: config.cacheUrl, token: config.cacheToken });
   const builder = new Builder({ db, log, uploader, onBuilt: (hosts) => own.closures.inc(hosts) });
   stack.use(startBuilder(builder));
 
   const onResolved = builder.submit.bind(builder);
-  const app = await buildApp({ db, log, health, metrics, operators, own, onResolved });
+  const app = await buildApp({ ...base, own, onResolved });
   const server = stack.use(await listen(app, config.httpHost, config.httpPort));
   log.info({ url: server.url }, 'listening');
-  const running = stack.move();
-  return {
-    health,
-    log,
-    shutdownTimeoutMs: config.shutdownTimeoutMs,
-    url: server.url,
-    [Symbol.asyncDispose]: () => running.disposeAsync(),
-  };
+  return asRunning(stack, base, config, { url: server.url });
 }
 
 /** Runs the builder until it is disposed of; an upload under way is given up, another start finds it. */

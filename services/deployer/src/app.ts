@@ -1,29 +1,12 @@
 import type { PublicKey } from '@nixfleet/nix';
-import {
-  type Bus,
-  createApp,
-  type Database,
-  type DeadLetters,
-  type Health,
-  type HttpApp,
-  type Logger,
-  type Operators,
-  type ServiceMetrics,
-} from '@nixfleet/service';
+import { createApp, type Foundation, type HttpApp } from '@nixfleet/service';
 import { addFleetRoutes } from './routes/fleet.ts';
 import { addOperatorRoutes } from './routes/operators.ts';
 import { addReleaseRoutes } from './routes/releases.ts';
 import { addRolloutRoutes } from './routes/rollouts.ts';
 import type { DeployerTables } from './store/tables.ts';
 
-export interface AppDeps {
-  readonly db: Database<DeployerTables>;
-  readonly bus: Bus;
-  readonly log: Logger;
-  readonly health: Health;
-  readonly metrics: ServiceMetrics;
-  readonly operators: Pick<Operators, 'authorise'>;
-  readonly deadLetters: DeadLetters;
+export interface AppDeps extends Foundation<DeployerTables> {
   readonly releaseKeys: readonly PublicKey[];
   readonly wake: () => void;
 }

@@ -1,18 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RolloutsClient } from '@nixfleet/schema/grpc';
 import {
-  Bus,
-  createLogger,
-  createMetrics,
-  Database,
-  DeadLetters,
-  Health,
+  asRunning,
   listen,
   listenGrpc,
-  Operators,
+  openFoundation,
   type RunningService,
   startBatchSubscription,
-  startOutboxRelay,
   startSubscription,
 } from '@nixfleet/service';
 import { buildApp } from './app.ts';
@@ -37,20 +31,10 @@ export async function startDeployer(
   config: DeployerConfig,
 ): Promise<RunningService & { readonly url: string; readonly grpcAddress: string }> {
   await using stack = new AsyncDisposableStack();
-  const log = createLogger('deployer', config.logLevel);
-  const health = new Health();
-  const metrics = createMetrics('deployer');
-  const own = createDeployerMetrics(metrics);
+  const base = openFoundation<DeployerTables>(stack, { name: 'deployer', service: 'deployer', config, migrations });
+  const { db, bus, log, operators } = base;
+  const own = createDeployerMetrics(base.metrics);
   const bootstrap = await readBootstrapOperators(config.bootstrapOperatorsFile);
-
-  const db = stack.use(
-    new Database<DeployerTables>({ url: config.postgresUrl, schema: 'deployer', migrations, log, health }),
-  );
-  const bus = stack.use(
-    new Bus({ url: config.natsUrl, credsFile: config.natsCredsFile, name: 'deployer', log, health }),
-  );
-  const operators = stack.use(new Operators(bus, log));
-  stack.use(startOutboxRelay({ db, bus, log, metrics }));
   stack.use(startIntentPurger({ db, bus, log }));
 
   const stop = new AbortController();
@@ -78,8 +62,7 @@ export async function startDeployer(
     await Promise.allSettled(background);
   });
 
-  const deadLetters = new DeadLetters('deployer', bus);
-  const deps = { service: 'deployer', bus, db, log, metrics, deadLetters } as const;
+  const deps = { service: 'deployer', ...base } as const;
   stack.use(startSubscription(deps, onRevisionResolved));
   stack.use(startSubscription(deps, onHostResolved));
   stack.use(startSubscription(deps, onClosureBuilt));
@@ -89,17 +72,7 @@ export async function startDeployer(
   };
   stack.use(startBatchSubscription(deps, onAgentReports({ db, onReports })));
 
-  const app = await buildApp({
-    db,
-    bus,
-    log,
-    health,
-    metrics,
-    operators,
-    deadLetters,
-    releaseKeys: config.releaseKeys,
-    wake: () => reconciler.wake(),
-  });
+  const app = await buildApp({ ...base, releaseKeys: config.releaseKeys, wake: () => reconciler.wake() });
   const server = stack.use(await listen(app, config.httpHost, config.httpPort));
   log.info({ url: server.url }, 'listening');
   const rollouts = rolloutHandlers({ db, log, operators, signal: stop.signal });
@@ -113,15 +86,7 @@ export async function startDeployer(
   );
   // Streams under way hold the server open: they end first.
   stack.defer(() => stop.abort());
-  const running = stack.move();
-  return {
-    health,
-    log,
-    shutdownTimeoutMs: config.shutdownTimeoutMs,
-    url: server.url,
-    grpcAddress: grpc.address,
-    [Symbol.asyncDispose]: () => running.disposeAsync(),
-  };
+  return asRunning(stack, base, config, { url: server.url, grpcAddress: grpc.address });
 }
 
 /** Tries until the operators are in the bucket: at start-up Postgres or NATS may be away. */

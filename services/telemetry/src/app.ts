@@ -1,13 +1,4 @@
-import {
-  createApp,
-  type Database,
-  type DeadLetters,
-  type Health,
-  type HttpApp,
-  type Logger,
-  type Operators,
-  type ServiceMetrics,
-} from '@nixfleet/service';
+import { createApp, type Foundation, type HttpApp } from '@nixfleet/service';
 import type { PingKind } from './core/pings.ts';
 import type { MicroBatcher } from './micro-batcher.ts';
 import type { PingResult, ReceivedPing } from './ping-writer.ts';
@@ -15,13 +6,7 @@ import { addHealthRoutes } from './routes/health.ts';
 import { addPingRoutes } from './routes/pings.ts';
 import type { TelemetryTables } from './store/tables.ts';
 
-export interface AppDeps {
-  readonly db: Database<TelemetryTables>;
-  readonly log: Logger;
-  readonly health: Health;
-  readonly metrics: ServiceMetrics;
-  readonly operators: Pick<Operators, 'authorise'>;
-  readonly deadLetters: DeadLetters;
+export interface AppDeps extends Foundation<TelemetryTables> {
   readonly pings: MicroBatcher<ReceivedPing, PingResult>;
   readonly publicUrl: () => string;
   readonly onPing: (kind: PingKind) => void;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { encodeNix32, sha256 } from '@nixfleet/nix';
 import { FleetError } from '@nixfleet/schema';
@@ -60,6 +61,26 @@ test('what is left of dead uploads is removed at the next start, what is recent 
   await utimes(join(at.dir, 'tmp', 'old'), 1, 1);
   await NarStorage.open(at.dir, Date.now());
   assert.deepEqual(await readdir(join(at.dir, 'tmp')), ['new']);
+});
+
+test('what a killed process was receiving is removed at the next start, what a living one receives stays', {
+  skip: process.platform !== 'linux' && 'tells processes apart by /proc',
+}, async () => {
+  await using at = await scratch();
+  await using killed = new AsyncDisposableStack();
+  const storage = await NarStorage.open(at.dir, Date.now());
+  const { file } = await storage.receive(bytes('of this process'));
+  const child = spawn('sleep', ['60']);
+  killed.defer(() => void child.kill());
+  const [realm, , start] = (basename(file).split('.')[0] ?? '').split('_');
+  await writeFile(join(at.dir, 'tmp', `${realm}_${child.pid}_${start}.reused-id`), '');
+  await writeFile(join(at.dir, 'tmp', `${realm}_999999999_${start}.gone`), '');
+  await writeFile(join(at.dir, 'tmp', `elsewhere_999999999_${start}.not-to-be-seen`), '');
+  await NarStorage.open(at.dir, Date.now());
+  assert.deepEqual(
+    (await readdir(join(at.dir, 'tmp'))).toSorted(),
+    [basename(file), `elsewhere_999999999_${start}.not-to-be-seen`].toSorted(),
+  );
 });
 
 test('a storage that is not mounted is unavailable, never a missing NAR', async () => {

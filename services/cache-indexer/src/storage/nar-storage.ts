@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FleetError } from '@nixfleet/schema';
+import { describeInstance, formatInstance, isGone } from './instance.ts';
 
-/** Temporary files older than this are of an upload that died. */
+/** Temporary files older than this are of an upload that died, also where nobody can see whether its process lives. */
 const abandonedAfterMs = 24 * 3_600_000;
 const concurrentSyncs = 16;
 const narHashPattern = /^[01][0-9a-df-np-sv-z]{51}$/;
@@ -24,6 +25,7 @@ export interface OpenNar extends AsyncDisposable {
  */
 export class NarStorage {
   readonly dir: string;
+  readonly #instance = describeInstance();
 
   private constructor(dir: string) {
     this.dir = dir;
@@ -37,8 +39,10 @@ export class NarStorage {
     await writeFile(storage.#marker, 'nixfleet cache storage, format 1\n');
     for (const name of await readdir(join(dir, 'tmp'))) {
       const file = join(dir, 'tmp', name);
-      const { mtimeMs } = await stat(file);
-      if (nowMs - mtimeMs > abandonedAfterMs) await rm(file, { force: true });
+      // Another instance may keep or discard it just now.
+      const { mtimeMs } = await stat(file).catch(() => ({ mtimeMs: nowMs }));
+      const abandoned = isGone(name.split('.')[0] ?? '', storage.#instance) || nowMs - mtimeMs > abandonedAfterMs;
+      if (abandoned) await rm(file, { force: true });
     }
     return storage;
   }
@@ -54,7 +58,7 @@ export class NarStorage {
 
   /** Writes a NAR to a temporary file. It is on disk for sure only after `keep`. Removes the file when it fails. */
   async receive(nar: AsyncIterable<Uint8Array>): Promise<ReceivedNar> {
-    const file = join(this.dir, 'tmp', randomUUID());
+    const file = join(this.dir, 'tmp', `${formatInstance(this.#instance)}.${randomUUID()}`);
     try {
       await writeFile(file, nar, { flag: 'wx', mode: 0o644 });
     } catch (error) {
