@@ -1,7 +1,7 @@
-import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { AttemptReason } from '@nixfleet/schema';
 import { exists, type HostRoot, inRoot } from './root.ts';
+import { runOnce } from './run-once.ts';
 
 export class ActivationError extends Error {
   readonly reason: AttemptReason;
@@ -16,33 +16,24 @@ export class ActivationError extends Error {
 /** An activation that hangs is killed; systemd's own default for a start job is 90 s, a switch starts many. */
 const activationTimeoutMs = 600_000;
 
-/** Runs a program of the closure to its end. Throws with the end of what it printed. */
-async function runToEnd(file: string, args: readonly string[], env: NodeJS.ProcessEnv, cwd: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    // Its own process group: on a time-out everything that it started goes with it.
-    const child = spawn(file, args, { env, cwd, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
-    let tail = '';
-    const keep = (chunk: Buffer): void => {
-      tail = `${tail}${chunk.toString('utf8')}`.slice(-1500);
-    };
-    child.stdout.on('data', keep);
-    child.stderr.on('data', keep);
-    const timer = setTimeout(() => {
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-    }, activationTimeoutMs);
-    child.on('error', (error) => {
-      clearTimeout(timer);
-      reject(new ActivationError('activation_failed', `${file}: ${error.message}`));
-    });
-    child.on('close', (code, signal) => {
-      clearTimeout(timer);
-      if (code === 0) resolve();
-      else
-        reject(
-          new ActivationError('activation_failed', `${file} ended with ${signal ?? `exit ${code}`}: ${tail.trim()}`),
-        );
-    });
-  });
+/** Which run of a closure's program this is. */
+export interface ActivationRun {
+  readonly stateDir: string;
+  readonly key: string;
+}
+
+/** Runs a program of the closure to its end, once. Throws with the end of what it printed. */
+async function runToEnd(
+  run: ActivationRun,
+  file: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  cwd: string,
+): Promise<void> {
+  const { code, output } = await runOnce({ ...run, file, args, env, cwd, timeoutMs: activationTimeoutMs });
+  if (code === 0) return;
+  const ended = code === undefined ? `was killed within ${activationTimeoutMs / 1000} s` : `ended with exit ${code}`;
+  throw new ActivationError('activation_failed', `${file} ${ended}: ${output}`);
 }
 
 /** True where the root is a running NixOS: only closures that Nix built may be switched to there. */
@@ -65,13 +56,16 @@ export async function refuseForeignClosure(root: HostRoot, toplevel: string): Pr
   }
 }
 
-/** Makes the closure the running system: its own `activate` in a root, switch-to-configuration where Nix built it. */
-export async function activate(root: HostRoot, toplevel: string): Promise<void> {
+/**
+ * Makes the closure the running system: its own `activate` in a root, switch-to-configuration where Nix built it. A run
+ * that a killed agent had begun is not begun again.
+ */
+export async function activate(root: HostRoot, toplevel: string, run: ActivationRun): Promise<void> {
   const dir = inRoot(root, toplevel);
   const env = { PATH: process.env.PATH, NIXFLEET_ROOT: root.dir === '/' ? '' : root.dir, NIXFLEET_TOPLEVEL: toplevel };
   if (await exists(join(dir, 'nixfleet-native'))) {
-    await runToEnd('/bin/sh', [join(dir, 'activate')], env, root.dir);
+    await runToEnd(run, '/bin/sh', [join(dir, 'activate')], env, root.dir);
     return;
   }
-  await runToEnd(join(dir, 'bin/switch-to-configuration'), ['switch'], env, '/');
+  await runToEnd(run, join(dir, 'bin/switch-to-configuration'), ['switch'], env, '/');
 }

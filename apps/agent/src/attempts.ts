@@ -174,7 +174,7 @@ export class AttemptRunner {
         await this.#fetch(intent);
         return this.#enter('activating', 'activating', { generation: this.#deps.journal.state.lastGeneration + 1 });
       case 'activating':
-        await this.#switchTo(intent.signed.statement.toplevel, attempt.generation);
+        await this.#switchTo(attempt, intent.signed.statement.toplevel, attempt.generation);
         return this.#enter('verifying', 'verifying', {
           confirmDeadlineMs: Date.now() + intent.confirmDeadlineSeconds * 1000,
         });
@@ -205,13 +205,15 @@ export class AttemptRunner {
     await refuseForeignClosure(root, statement.toplevel);
   }
 
-  async #switchTo(toplevel: string, generation: number | undefined): Promise<void> {
-    const { root } = this.#deps;
+  async #switchTo(attempt: Attempt, toplevel: string, generation: number | undefined): Promise<void> {
+    const { root, bootId, config } = this.#deps;
     if (generation === undefined)
       throw new FleetError('invalid_input', 'the journal names no generation for this activation');
     if (await usesRealStore(root)) await setSystemProfile(toplevel);
     else await switchGeneration(root, generation, toplevel);
-    await activate(root, toplevel);
+    // Once an attempt and direction; after a reboot again: what an activation starts did not survive it.
+    const key = `${attempt.intent.attempt}-${attempt.phase}-${bootId}`;
+    await activate(root, toplevel, { stateDir: config.stateDir, key });
   }
 
   async #verify(attempt: Attempt, intent: BeIntent): Promise<void> {
@@ -256,7 +258,7 @@ export class AttemptRunner {
       );
       return;
     }
-    await this.#switchTo(returnTo.toplevel, returnTo.generation);
+    await this.#switchTo(attempt, returnTo.toplevel, returnTo.generation);
     await this.#end(attempt, 'reverted', 'reverted', outcome, { confirmed: returnTo });
   }
 

@@ -3,7 +3,7 @@ import { type BuiltFleet, type BuiltHost, buildFleet, loadFleetFiles } from '@ni
 import { closureBuilt, FleetError } from '@nixfleet/schema';
 import { type Database, type Logger, publishEvent } from '@nixfleet/service';
 import type { CacheUploader } from './cache-uploader.ts';
-import { type BuildJob, finishBuild, leaseBuild, markBuilt, postponeBuild } from './store/revisions.ts';
+import { type BuildJob, finishBuild, leaseBuild, markBuilt, postponeBuild, renewBuild } from './store/revisions.ts';
 import type { ResolverTables } from './store/tables.ts';
 
 export interface BuilderDeps {
@@ -13,8 +13,9 @@ export interface BuilderDeps {
   readonly onBuilt: (hosts: number) => void;
 }
 
-/** Longer than one batch takes to upload; renewed with every batch. */
-const leaseSeconds = 300;
+/** How long a build stands still after its resolver was killed; resolving a large fleet renews nothing for seconds. */
+const leaseSeconds = 15;
+const renewEveryMs = 4000;
 /** Hosts whose closures go up together: their shared paths travel once. */
 const hostsPerBatch = 200;
 const idleMs = 1000;
@@ -66,7 +67,19 @@ export class Builder {
     return true;
   }
 
+  /** Until disposed no other instance takes the build over. */
+  #keepLease({ revision }: BuildJob): Disposable {
+    const { db, log } = this.#deps;
+    const timer = setInterval(() => {
+      db.transaction((tx) => renewBuild(tx, revision, leaseSeconds)).catch((error: unknown) => {
+        log.warn({ revision, err: error }, 'the lease of a build could not be renewed');
+      });
+    }, renewEveryMs);
+    return { [Symbol.dispose]: () => clearInterval(timer) };
+  }
+
   async #build(job: BuildJob, signal: AbortSignal): Promise<void> {
+    using _lease = this.#keepLease(job);
     const fleet = this.#recent?.revision === job.revision ? this.#recent.fleet : buildFleet(loadFleetFiles(job.files));
     this.#recent = { revision: job.revision, fleet };
     for (let start = 0; start < fleet.hosts.length; start += hostsPerBatch) {

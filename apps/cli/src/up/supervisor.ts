@@ -30,19 +30,23 @@ export function restartDelayMs(endsMs: readonly number[], nowMs: number): number
   return recent > maxRestarts ? undefined : Math.min(maxDelayMs, firstDelayMs * 2 ** Math.max(0, recent - 1));
 }
 
+type RestartDelay = typeof restartDelayMs;
+
 /** One part, kept running: an unexpected end is reported, and it is started again. */
 class Supervised {
   readonly spec: PartSpec;
   readonly #reporter: Reporter;
   readonly #signal: AbortSignal;
+  readonly #restartDelay: RestartDelay;
   readonly #endsMs: number[] = [];
   #current: Part | undefined;
   #launching: Promise<void> = Promise.resolve();
 
-  constructor(spec: PartSpec, reporter: Reporter, signal: AbortSignal) {
+  constructor(spec: PartSpec, reporter: Reporter, signal: AbortSignal, restartDelay: RestartDelay) {
     this.spec = spec;
     this.#reporter = reporter;
     this.#signal = signal;
+    this.#restartDelay = restartDelay;
   }
 
   get child(): Child | undefined {
@@ -75,7 +79,7 @@ class Supervised {
       await this.#current?.child.exited;
       if (this.#signal.aborted) return;
       this.#endsMs.push(Date.now());
-      const delayMs = restartDelayMs(this.#endsMs, Date.now());
+      const delayMs = this.#restartDelay(this.#endsMs, Date.now());
       if (delayMs === undefined) {
         this.#reporter.warn(`${name} ended ${this.#endsMs.length} times and is left alone now; its log: ${logFile}`);
         return;
@@ -98,9 +102,11 @@ export class Supervisor implements AsyncDisposable {
   readonly #reporter: Reporter;
   readonly #stop = new AbortController();
   readonly #parts: Supervised[] = [];
+  readonly #restartDelay: RestartDelay;
 
-  constructor(reporter: Reporter) {
+  constructor(reporter: Reporter, restartDelay: RestartDelay = restartDelayMs) {
     this.#reporter = reporter;
+    this.#restartDelay = restartDelay;
   }
 
   /** Aborted once the backend is being stopped. */
@@ -114,9 +120,15 @@ export class Supervisor implements AsyncDisposable {
   }
 
   async start(spec: PartSpec): Promise<void> {
-    const part = new Supervised(spec, this.#reporter, this.#stop.signal);
+    const part = new Supervised(spec, this.#reporter, this.#stop.signal, this.#restartDelay);
     this.#parts.push(part);
     await part.start();
+  }
+
+  /** The process of a part; undefined between its end and its next start. */
+  childOf(name: string): Child | undefined {
+    const child = this.#parts.find((part) => part.spec.name === name)?.child;
+    return child?.running === true ? child : undefined;
   }
 
   /** From now on nothing is started or restarted. */

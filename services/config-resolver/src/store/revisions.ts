@@ -174,6 +174,13 @@ export async function leaseBuild(tx: Tx, leaseSeconds: number): Promise<BuildJob
     : { revision: row.revision, fleet: row.fleet, files: row.files, traceId: row.trace_id, tries: row.tries };
 }
 
+/** Keeps a build for `leaseSeconds` from now on. */
+export async function renewBuild(tx: Tx, revision: string, leaseSeconds: number): Promise<void> {
+  await sql`UPDATE revision SET leased_until = now() + make_interval(secs => ${leaseSeconds}) WHERE revision = ${revision} AND state = 'building'`.execute(
+    tx,
+  );
+}
+
 /** Gives a build back after a failure; it is tried again after the delay. */
 export async function postponeBuild(tx: Tx, revision: string, delaySeconds: number, failure: string): Promise<void> {
   await sql`UPDATE revision SET leased_until = now() + make_interval(secs => ${delaySeconds}), failure = ${failure} WHERE revision = ${revision} AND state = 'building'`.execute(
