@@ -87,15 +87,18 @@ async function fetchVerifiedClosure(
   return closure;
 }
 
-/** Fetches one path beside its final place, checks hash and size on the way, and moves it there in one step. */
+/**
+ * Fetches one path beside its final place, checks hash and size on the way, and moves it there in one step. False when
+ * it was there before.
+ */
 async function installPath(
   root: HostRoot,
   info: NarInfo,
   cacheUrls: readonly string[],
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const target = inRoot(root, info.storePath);
-  if (await exists(target)) return;
+  if (await exists(target)) return false;
   const partial = join(root.storeDir, `${partialPrefix}${randomUUID()}`);
   try {
     await fromAnyCache(cacheUrls, signal, 'corrupt_nar', async (cache) => {
@@ -104,12 +107,20 @@ async function installPath(
       await unpackNar(await cache.openNar(info), partial);
     });
     await rename(partial, target);
+    return true;
   } catch (error) {
     await removeTree(partial);
     if ((error as NodeJS.ErrnoException).code === 'ENOSPC')
       throw new ClosureError('storage_full', `no space left in ${root.storeDir}`, error);
     throw error;
   }
+}
+
+/** Waits for all, also when one fails: `onFailure` makes the others end soon. Throws the first failure. */
+async function allOrNone(workers: readonly Promise<void>[], onFailure: () => void): Promise<void> {
+  for (const worker of workers) worker.catch(onFailure);
+  const results = await Promise.allSettled(workers);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
 /** Brings every path of the statement's closure into the root's store. Paths that are there are kept. */
@@ -128,12 +139,22 @@ export async function installClosure(
     (a, b) => Number(a.storePath === statement.toplevel) - Number(b.storePath === statement.toplevel),
   );
   const toplevel = queue.pop();
+  const installed: string[] = [];
+  const install = async (info: NarInfo): Promise<void> => {
+    if (await installPath(root, info, cacheUrls, signal)) installed.push(inRoot(root, info.storePath));
+  };
   const workers = Array.from({ length: concurrentFetches }, async () => {
-    for (let info = queue.pop(); info !== undefined; info = queue.pop())
-      await installPath(root, info, cacheUrls, signal);
+    for (let info = queue.pop(); info !== undefined; info = queue.pop()) await install(info);
   });
-  await Promise.all(workers);
-  if (toplevel !== undefined) await installPath(root, toplevel, cacheUrls, signal);
+  try {
+    await allOrNone(workers, () => queue.splice(0));
+    if (toplevel !== undefined) await install(toplevel);
+  } catch (error) {
+    // A closure that does not fit gives back what it took: the host, and the journal, need the space.
+    if (error instanceof ClosureError && error.reason === 'storage_full')
+      for (const path of installed) await removeTree(path);
+    throw error;
+  }
   return closure;
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type AgentReport,
@@ -66,6 +66,9 @@ export type JournalState = Static<typeof JournalState>;
 /** Enough for an attempt a minute over half a day without the centre; beyond it the oldest go first. */
 const maxUnsentReports = 4096;
 
+/** A journal is a few KiB; one that could not send for long may be more. */
+const reserveBytes = 64 * 1024;
+
 const emptyState: JournalState = {
   version: 1,
   intentSequence: 0,
@@ -123,7 +126,29 @@ export class Journal {
     return write;
   }
 
+  /** On a full disk the journal lives from its reserve: the centre must hear why nothing goes on. */
   async #write(state: JournalState): Promise<void> {
+    try {
+      await this.#replace(state);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+      await rm(this.#reserve, { force: true });
+      await this.#replace(state);
+      return;
+    }
+    // Made again once there is space; without it the journal is written all the same.
+    await writeFile(this.#reserve, Buffer.alloc(reserveBytes, 1), { flag: 'wx', mode: 0o600 }).catch(
+      async (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST') await rm(this.#reserve, { force: true });
+      },
+    );
+  }
+
+  get #reserve(): string {
+    return `${this.#file}.reserve`;
+  }
+
+  async #replace(state: JournalState): Promise<void> {
     const temporary = `${this.#file}.next`;
     const handle = await open(temporary, 'w', 0o600);
     try {

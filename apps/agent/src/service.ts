@@ -9,6 +9,8 @@ import { Journal, readBootId } from './journal.ts';
 import { hostRoot } from './root.ts';
 
 const flushTimeoutMs = 2000;
+/** After a failure of the journal itself, a full disk for example. */
+const retryMs = 5000;
 
 /** Runs the agent until the signal: finish what was begun, follow intents, report, beat. */
 export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSignal): Promise<void> {
@@ -24,15 +26,27 @@ export async function runAgent(config: AgentConfig, log: Logger, signal: AbortSi
     onReport: () => sender?.wake(),
     signal,
   });
-  // An unfinished attempt goes on without the centre: its deadline is this host's own business.
-  let work: Promise<void> = runner.resume();
   let newest: Intent | undefined;
+  const isNewest = (intent: Intent | undefined): boolean => newest === intent;
+  /** Finishes what was begun, then does what the intent says unless a newer one has come. */
+  const act = async (intent?: Intent): Promise<void> => {
+    while (isNewest(intent) && !signal.aborted) {
+      try {
+        await runner.resume();
+        if (intent !== undefined) await runner.handle(intent);
+        return;
+      } catch (error) {
+        log.error({ err: error }, 'an attempt could not go on, trying again');
+        await sleep(retryMs, undefined, { signal }).catch(() => undefined);
+      }
+    }
+  };
+  // An unfinished attempt goes on without the centre: its deadline is this host's own business.
+  let work = act();
   const onIntent = (intent: Intent): void => {
     if (newest !== undefined && intent.intentSequence <= newest.intentSequence) return;
     newest = intent;
-    work = work
-      .then(() => (newest === intent && !signal.aborted ? runner.handle(intent) : undefined))
-      .catch((error: unknown) => log.error({ err: error }, 'an intent could not be handled'));
+    work = work.then(() => act(intent));
   };
   const nc = await connectBus(config, log, signal);
   try {

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isHashPart } from '@nixfleet/nix';
 import {
   ClosureStatus,
@@ -29,6 +30,26 @@ const missingPathsBodyBytes = 16 * 1024 ** 2;
 /** Leases are extended once they have lost this much: asking often costs no writes. */
 const leaseRenewalMs = 3_600_000;
 
+const drainedBytes = 4 * 1024 ** 2;
+const drainMs = 1000;
+
+/**
+ * Reads some of what is left of a refused body: who is still sending when the connection closes never sees the answer.
+ * The whole of it is not worth reading.
+ */
+async function drain(body: Readable): Promise<void> {
+  const read = async (): Promise<void> => {
+    let left = drainedBytes;
+    for await (const part of body.iterator({ destroyOnReturn: false })) {
+      left -= (part as Buffer).length;
+      if (left <= 0) return;
+    }
+  };
+  const reading = read();
+  reading.catch(() => undefined);
+  await Promise.race([reading, sleep(drainMs)]);
+}
+
 /** Uploads, and questions about what is here. */
 export function registerClosures(app: HttpApp, deps: ClosureDeps): void {
   // The stream itself is the body: it is read, checked and stored as it comes.
@@ -54,7 +75,7 @@ export function registerClosures(app: HttpApp, deps: ClosureDeps): void {
         return await reply.code(201).send(result);
       } catch (error) {
         deps.metrics.uploads.inc({ outcome: uploadOutcomeOf(error) });
-        // What is left of a refused body is not worth reading.
+        await drain(request.body).catch(() => undefined);
         reply.header('connection', 'close');
         throw error;
       }
