@@ -19,6 +19,7 @@ const commands = {
   format: ['scripts/check.ts', '--fix'],
   generate: ['scripts/generate.ts'],
   bench: ['test/bench/main.ts'],
+  soak: ['test/soak/main.ts'],
 };
 
 function fail(message) {
@@ -86,7 +87,11 @@ const node = findNode();
 const cwd = name === 'cli' ? (process.env.INIT_CWD ?? process.cwd()) : root;
 // Compiled code is kept: the CLI starts in two thirds of the time, and so does everything that it starts.
 const NODE_COMPILE_CACHE = process.env.NODE_COMPILE_CACHE ?? join(toolsDir, 'compile-cache');
-const env = { ...process.env, NODE_COMPILE_CACHE, PATH: `${dirname(node)}:${join(root, 'node_modules', '.bin')}:${process.env.PATH}` };
+const env = {
+  ...process.env,
+  NODE_COMPILE_CACHE,
+  PATH: `${dirname(node)}:${join(root, 'node_modules', '.bin')}:${process.env.PATH}`,
+};
 const child = spawn(node, [join(root, script), ...fixed, ...rest], { cwd, stdio: 'inherit', env });
 // Ctrl-C reaches the whole foreground group; this process only waits for the child to finish its shutdown.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {

@@ -47,7 +47,7 @@ test('cache-indexer dies while it receives an upload: what it had received is go
     headers: { 'content-type': 'application/x-nix-export', authorization: `Bearer ${secrets.uploadToken}` },
     body: ReadableStream.from(withoutItsEnd(writeExport(sortByReferences(hosts[0]?.paths ?? [])), broken.promise)),
     duplex: 'half',
-  } as RequestInit);
+  });
   // Noticed as soon as it breaks, told below.
   upload.catch(() => undefined);
   const temporary = (): Promise<string[]> => readdir(join(backend.state.cacheDir, 'tmp'));

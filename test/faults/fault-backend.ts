@@ -109,6 +109,7 @@ export class FaultBackend implements AsyncDisposable {
     const said: string[] = [];
     const reporter = new Reporter((text) => said.push(text));
     const supervisor = starting.use(new Supervisor(reporter, () => restartDelayMs));
+    killAtExit(supervisor);
     const agents = hosts
       .filter(({ host }) => options.withoutAgent?.includes(host) !== true)
       .map(({ host, site }): AgentHost => ({ host, site, channel }));
@@ -141,6 +142,13 @@ export class FaultBackend implements AsyncDisposable {
     await until(() => this.supervisor.childOf(name) !== undefined);
   }
 
+  /** Waits until every part runs and every service says that it is ready. */
+  async settled(): Promise<void> {
+    const agents = this.hosts.map(({ host }) => agentPart(host));
+    for (const name of [...infrastructureParts, ...serviceParts, ...agents]) await this.isBack(name);
+    for (const url of Object.values(this.backend.urls)) await until(async () => (await fetch(`${url}/readyz`)).ok);
+  }
+
   /** Builds and signs a release of the fleet with this text in it. */
   async release(text: string, filler?: string): Promise<ReleaseDetail> {
     await this.submit(text, filler);
@@ -169,6 +177,10 @@ export class FaultBackend implements AsyncDisposable {
     const body = { release, channel };
     const { rollout } = await this.#context.deployer.ask(RolloutDetail, '/v1/rollouts', { method: 'POST', body });
     return rollout;
+  }
+
+  async cancel(rollout: string): Promise<void> {
+    await this.#context.deployer.ask(RolloutDetail, `/v1/rollouts/${rollout}/cancel`, { method: 'POST' });
   }
 
   async rollout(id: string): Promise<RolloutDetail> {
@@ -204,6 +216,12 @@ export class FaultBackend implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
   }
+}
+
+/** What it started must not outlive a test process that is interrupted. */
+function killAtExit(supervisor: Supervisor): void {
+  process.once('exit', () => supervisor.killAll());
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 }
 
 function makeContext(state: StateDir, { urls, secrets, ports }: Backend): Context {

@@ -25,12 +25,12 @@ export interface AgentsContext {
   readonly fleet: string;
 }
 
-async function startAgent(context: AgentsContext, { host, site }: AgentHost): Promise<void> {
-  const { supervisor, state, secrets } = context;
-  const root = state.hostRoot(host);
-  await mkdir(root, { recursive: true, mode: 0o700 });
-  const name = `agent-${host}`;
-  const settings = {
+/** The settings of a host's agent; makes its credentials. */
+export async function makeAgentSettings(
+  { state, secrets, ...context }: Pick<AgentsContext, 'state' | 'secrets' | 'natsUrl' | 'fleet'>,
+  { host, site }: Pick<AgentHost, 'host' | 'site'>,
+): Promise<Record<string, string>> {
+  return {
     NIXFLEET_FLEET: context.fleet,
     NIXFLEET_SITE: site,
     NIXFLEET_HOST: host,
@@ -40,6 +40,14 @@ async function startAgent(context: AgentsContext, { host, site }: AgentHost): Pr
     NIXFLEET_CACHE_KEYS: secrets.cachePublicKey,
     NIXFLEET_HEARTBEAT_SECONDS: String(heartbeatSeconds),
   };
+}
+
+async function startAgent(context: AgentsContext, agent: AgentHost): Promise<void> {
+  const { supervisor, state } = context;
+  const root = state.hostRoot(agent.host);
+  await mkdir(root, { recursive: true, mode: 0o700 });
+  const name = `agent-${agent.host}`;
+  const settings = await makeAgentSettings(context, agent);
   await supervisor.start({
     name,
     stage: 'agents',
