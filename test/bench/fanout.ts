@@ -168,7 +168,10 @@ async function run(flags: Readonly<Record<string, number>>): Promise<BenchResult
     for (const child of children) child.kill('SIGKILL');
   });
   const results = Promise.all(children.map((child) => message(child, isResult)));
-  results.catch(() => undefined);
+  let failure: unknown;
+  results.catch((error: unknown) => {
+    failure = error;
+  });
   await Promise.all(children.map((child) => message(child, isReady)));
 
   const startedMs = Date.now();
@@ -180,7 +183,8 @@ async function run(flags: Readonly<Record<string, number>>): Promise<BenchResult
   while (convergedCount < hostCount) {
     convergedCount = await count(converged);
     peakPostgresMiB = Math.max(peakPostgresMiB, treeAnonMiB(servers.postgres.child.pid));
-    if (Date.now() - startedMs > 600_000) throw new Error(`only ${convergedCount} of ${hostCount} after ten minutes`);
+    if (failure !== undefined) throw failure;
+    if (Date.now() - startedMs > 300_000) throw new Error(`only ${convergedCount} of ${hostCount} after ten minutes`);
     if (convergedCount < hostCount) await new Promise((r) => setTimeout(r, 100));
   }
   const convergedMs = Date.now() - startedMs;
@@ -220,6 +224,7 @@ async function run(flags: Readonly<Record<string, number>>): Promise<BenchResult
       acceptedMs: acceptedMs - startedMs,
       deliveryP50Ms: quantile(delivered, 0.5),
       deliveryP99Ms: quantile(delivered, 0.99),
+      reportRetries: reports.reduce((sum, r) => sum + r.retries, 0),
       reportsPerSecond: Math.round((reportCount / convergedMs) * 1000),
       deployerPeakRssMiB: peakRssMiB(deployer.pid ?? 0),
       natsPeakRssMiB: peakRssMiB(servers.nats.child.pid),

@@ -24,6 +24,8 @@ export interface SimulatedAgentsResult {
   /** When each agent had its intent, ms since the epoch. */
   readonly deliveredMs: readonly number[];
   readonly peakRssMiB: number;
+  /** Reports that were sent again because nobody had said that they were stored. */
+  readonly retries: number;
 }
 
 // The client makes an error with a stack trace for each request before it is sent: dear, and of no use here.
@@ -31,6 +33,24 @@ Error.stackTraceLimit = 0;
 
 const steps: readonly AttemptStep[] = ['accepted', 'fetching', 'activating', 'verifying', 'confirmed'];
 const bootId = randomUUID();
+
+let retries = 0;
+
+/** As the real agent: the same message id until the stream has it. */
+async function publishUntilStored(js: JetStreamClient, subject: string, report: AgentReport): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await js.publish(subject, JSON.stringify(report), {
+        msgID: `${report.attempt}:${report.sequence}`,
+        timeout: 10_000,
+      });
+      return;
+    } catch (error) {
+      if (tries === 20) throw error;
+      retries += 1;
+    }
+  }
+}
 
 async function act(
   js: JetStreamClient,
@@ -51,10 +71,7 @@ async function act(
       agentVersion: '0.1.0',
       ...(step === 'confirmed' ? { toplevel: intent.signed.statement.toplevel, generation: 1 } : {}),
     };
-    await js.publish(reportSubject(agent.site, agent.host), JSON.stringify(report), {
-      msgID: `${intent.attempt}:${report.sequence}`,
-      timeout: 30_000,
-    });
+    await publishUntilStored(js, reportSubject(agent.site, agent.host), report);
   }
 }
 
@@ -88,8 +105,10 @@ const result: SimulatedAgentsResult = {
   verified,
   reports: verified * steps.length,
   deliveredMs,
+  retries,
   peakRssMiB: Math.round(process.resourceUsage().maxRSS / 1024),
 };
-process.send?.(result);
+// A large message is sent piece by piece: nothing may end before it is out.
+await new Promise((resolve) => process.send?.(result, resolve));
 await Promise.all(connections.map((nc) => nc.close()));
 process.disconnect?.();

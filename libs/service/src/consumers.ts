@@ -26,7 +26,11 @@ export interface ConsumerOptions {
 }
 
 const nanosPerMs = 1_000_000;
-const ackWaitMs = 60_000;
+/**
+ * How long what a killed instance had in hand stays undone. A handler that takes longer gets its message twice, which
+ * inbox and monotonic reports bear.
+ */
+const ackWaitMs = 15_000;
 /** How long one fetch waits for the first message. */
 const fetchWaitMs = 5000;
 /** A message whose handler failed without a known cause is tried this often, then put aside. */
