@@ -102,7 +102,9 @@ test('two instances of every service share a release and its rollout, and nothin
     [201, 409],
     JSON.stringify(started.map(({ status, body }) => (status === 201 ? status : body))),
   );
-  const rollout = (started.find(({ status }) => status === 201)?.body as { rollout: string }).rollout;
+  const accepted = started.find(({ status }) => status === 201);
+  assert.ok(accepted);
+  const { rollout } = accepted.body as { rollout: string };
   const { state, targets } = await one.ended(rollout);
   assert.equal(state, 'completed', JSON.stringify(targets));
   await checkConverged(one, release, generations);
