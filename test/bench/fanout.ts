@@ -162,7 +162,7 @@ async function run(flags: Readonly<Record<string, number>>): Promise<BenchResult
       agents: agents.filter((_agent, n) => n % processes === i),
     };
     writeFileSync(file, JSON.stringify(config));
-    return fork(agentsScript, [file]);
+    return fork(agentsScript, [file], { execArgv });
   });
   stack.defer(() => {
     for (const child of children) child.kill('SIGKILL');
@@ -185,7 +185,7 @@ async function run(flags: Readonly<Record<string, number>>): Promise<BenchResult
     peakPostgresMiB = Math.max(peakPostgresMiB, treeAnonMiB(servers.postgres.child.pid));
     if (failure !== undefined) throw failure;
     if (Date.now() - startedMs > 300_000) throw new Error(`only ${convergedCount} of ${hostCount} after ten minutes`);
-    if (convergedCount < hostCount) await new Promise((r) => setTimeout(r, 100));
+    if (convergedCount < hostCount) await new Promise((r) => setTimeout(r, 200));
   }
   const convergedMs = Date.now() - startedMs;
   const reports = await results;

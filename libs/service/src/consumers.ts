@@ -23,6 +23,8 @@ export interface ConsumerOptions {
   readonly filter: string;
   readonly consumer: string;
   readonly maxMessages: number;
+  /** How long a batch that is not full waits for more, ms: for messages that come by the thousand. */
+  readonly lingerMs?: number;
 }
 
 const nanosPerMs = 1_000_000;
@@ -67,11 +69,20 @@ async function nextMessage(consumer: Consumer, signal: AbortSignal): Promise<JsM
 }
 
 /** Waits for the first message, then takes what else is there, without waiting for a full batch. */
-async function fetchBatch(consumer: Consumer, maxMessages: number, signal: AbortSignal): Promise<JsMsg[]> {
+async function fetchBatch(
+  consumer: Consumer,
+  { maxMessages, lingerMs = 0 }: ConsumerOptions,
+  signal: AbortSignal,
+): Promise<JsMsg[]> {
   const first = await nextMessage(consumer, signal);
   if (first === undefined) return [];
   const batch = [first];
-  const more = Math.min(maxMessages - 1, first.info.pending);
+  let { pending } = first.info;
+  if (lingerMs > 0 && pending < maxMessages - 1) {
+    await sleep(lingerMs, undefined, { signal }).catch(() => undefined);
+    pending = (await consumer.info()).num_pending;
+  }
+  const more = Math.min(maxMessages - 1, pending);
   if (more > 0 && !signal.aborted) {
     const messages = await consumer.fetch({ max_messages: more, expires: 1000 });
     for await (const message of messages) batch.push(message);
@@ -138,7 +149,7 @@ export function runConsumer(
     while (!stop.signal.aborted) {
       try {
         consumer ??= await openConsumer(deps.bus, options);
-        const batch = await fetchBatch(consumer, options.maxMessages, stop.signal);
+        const batch = await fetchBatch(consumer, options, stop.signal);
         if (batch.length > 0) await handle(batch);
       } catch (error) {
         if (stop.signal.aborted) return;

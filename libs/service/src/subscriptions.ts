@@ -95,6 +95,8 @@ export interface BatchSubscription<Value> {
   readonly filter: string;
   readonly consumer: string;
   readonly maxMessages: number;
+  /** How long a batch that is not full waits for more, ms. */
+  readonly lingerMs?: number;
   /** Throws `invalid_input` for what is no such message; that one is put aside alone. */
   readonly decode: (message: { readonly subject: string; readonly data: Uint8Array }) => Value;
   /** Applies a batch; must bear repeats, since there is no inbox. */

@@ -101,7 +101,7 @@ export async function applyReports(tx: Tx, reports: readonly AgentReport[]): Pro
   // Late answers of an unreachable host count while its rollout owns it; after that they resurrect nothing.
   await sql`
     UPDATE rollout_target t SET state = CASE WHEN a.step = 'confirmed' THEN 'converged' WHEN a.step IN ('reverted', 'refused', 'failed') THEN 'failed' ELSE 'inFlight' END
-    FROM attempt a WHERE a.attempt = ANY(${attempts}::uuid[]) AND t.attempt = a.attempt AND t.owns_host
+    FROM attempt a WHERE a.attempt = ANY(${attempts}::uuid[]) AND t.rollout = a.rollout AND t.host = a.host AND t.attempt = a.attempt AND t.owns_host
       AND (t.state = 'unreachable' OR (t.state = 'inFlight' AND a.finished_at IS NOT NULL))`.execute(tx);
   const changedHosts = await updateReportedHosts(tx, newest, attempts);
   return { rollouts: [...new Set(applied.map((row) => row.rollout))], changedHosts };

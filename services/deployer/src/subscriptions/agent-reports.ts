@@ -41,7 +41,8 @@ export const onAgentReports = ({ db, onReports }: ReportDeps): BatchSubscription
   stream: reportStream.name,
   filter: reportFilter,
   consumer: 'deployer-agent-reports',
-  maxMessages: 500,
+  maxMessages: 1000,
+  lingerMs: 40,
   decode: decodeReport,
   handle: async (reports) => {
     await db.ready;
