@@ -231,25 +231,50 @@ function buildHost(pool: ObjectPool, resolved: ResolvedHost): BuiltHost {
   };
 }
 
-/** Resolves every host of a fleet. Throws `invalid_fleet` with every mistake of every host. */
-export function resolveFleet(fleet: LoadedFleet): { hosts: ResolvedHost[]; warnings: Diagnostic[] } {
-  const results = fleet.hosts.map((host) => resolveHost(fleet, host));
-  const diagnostics = mergeDiagnostics(results.flatMap((result) => result.diagnostics));
-  if (diagnostics.some((d) => d.severity === 'error')) throw invalidFleet(diagnostics);
-  return { hosts: results.flatMap((result) => result.host ?? []), warnings: diagnostics };
+/** Runs a computation of many small steps without a pause. */
+function finish<T>(steps: Generator<void, T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
 }
 
-/** Every host's closure. The same files give the same closures on every machine. */
-export function buildFleet(fleet: LoadedFleet): BuiltFleet {
-  const { hosts, warnings } = resolveFleet(fleet);
+function* resolveInSteps(fleet: LoadedFleet): Generator<void, { hosts: ResolvedHost[]; warnings: Diagnostic[] }> {
+  const hosts: ResolvedHost[] = [];
+  const found: Diagnostic[] = [];
+  for (const loaded of fleet.hosts) {
+    const { host, diagnostics } = resolveHost(fleet, loaded);
+    if (host !== undefined) hosts.push(host);
+    found.push(...diagnostics);
+    yield;
+  }
+  const diagnostics = mergeDiagnostics(found);
+  if (diagnostics.some((d) => d.severity === 'error')) throw invalidFleet(diagnostics);
+  return { hosts, warnings: diagnostics };
+}
+
+/**
+ * Every host's closure, a step a host and pass: who serves others meanwhile pauses between steps. The same files give the
+ * same closures on every machine. Throws `invalid_fleet` with every mistake of every host.
+ */
+export function* buildFleetInSteps(fleet: LoadedFleet): Generator<void, BuiltFleet> {
+  const { hosts: resolved, warnings } = yield* resolveInSteps(fleet);
   const pool = new ObjectPool();
+  const hosts: BuiltHost[] = [];
+  for (const host of resolved) {
+    hosts.push(buildHost(pool, host));
+    yield;
+  }
   return {
     fleet: fleet.definition.fleet,
     revision: revisionId(fleet.files),
     files: fleet.files,
     sites: Object.keys(fleet.definition.sites),
     channels: fleet.channels,
-    hosts: hosts.map((host) => buildHost(pool, host)),
+    hosts,
     warnings,
   };
 }
+
+/** {@link buildFleetInSteps} at once. */
+export const buildFleet = (fleet: LoadedFleet): BuiltFleet => finish(buildFleetInSteps(fleet));

@@ -1,4 +1,4 @@
-export { type BuiltFleet, type BuiltHost, buildFleet, resolveFleet } from './build.ts';
+export { type BuiltFleet, type BuiltHost, buildFleet, buildFleetInSteps } from './build.ts';
 export { readFleetDirectory } from './directory.ts';
 export { type ExplainedOption, explainOption } from './explain.ts';
 export { editorSchemas, optionReference } from './json-schema.ts';

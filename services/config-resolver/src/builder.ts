@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type BuiltFleet, type BuiltHost, buildFleet, loadFleetFiles } from '@nixfleet/fleet';
+import type { BuiltFleet, BuiltHost } from '@nixfleet/fleet';
 import { closureBuilt, FleetError } from '@nixfleet/schema';
 import { type Database, type Logger, publishEvent } from '@nixfleet/service';
+import { buildPolitely } from './build-politely.ts';
 import type { CacheUploader } from './cache-uploader.ts';
 import { type BuildJob, finishBuild, leaseBuild, markBuilt, postponeBuild, renewBuild } from './store/revisions.ts';
 import type { ResolverTables } from './store/tables.ts';
@@ -80,7 +81,7 @@ export class Builder {
 
   async #build(job: BuildJob, signal: AbortSignal): Promise<void> {
     using _lease = this.#keepLease(job);
-    const fleet = this.#recent?.revision === job.revision ? this.#recent.fleet : buildFleet(loadFleetFiles(job.files));
+    const fleet = this.#recent?.revision === job.revision ? this.#recent.fleet : await buildPolitely(job.files);
     this.#recent = { revision: job.revision, fleet };
     for (let start = 0; start < fleet.hosts.length; start += hostsPerBatch) {
       const batch = fleet.hosts.slice(start, start + hostsPerBatch);

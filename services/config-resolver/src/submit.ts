@@ -1,6 +1,7 @@
-import { type BuiltFleet, type BuiltHost, buildFleet, loadFleetFiles } from '@nixfleet/fleet';
+import type { BuiltFleet, BuiltHost } from '@nixfleet/fleet';
 import { type FleetFile, hostResolved, type RevisionDetail, revisionResolved } from '@nixfleet/schema';
 import { type Database, publishEvent, publishEvents } from '@nixfleet/service';
+import { buildPolitely } from './build-politely.ts';
 import { insertRevision, type NewRevisionHost, selectRevision } from './store/revisions.ts';
 import type { ResolverTables } from './store/tables.ts';
 
@@ -46,7 +47,7 @@ export async function submitRevision(
   db: Database<ResolverTables>,
   submission: Submission,
 ): Promise<{ fleet: BuiltFleet; detail: RevisionDetail; isNew: boolean }> {
-  const fleet = buildFleet(loadFleetFiles(submission.files));
+  const fleet = await buildPolitely(submission.files);
   const { createdBy, traceId, origin } = submission;
   return db.transaction(async (tx) => {
     const isNew = await insertRevision(tx, {

@@ -142,3 +142,18 @@ test('promtool accepts the metrics', { skip: withoutPromtool }, async () => {
   assert.match(page, /nixfleet_resolver_revisions_total\{outcome="resolved"\} 1/);
   assert.equal(await checkMetrics(page), '');
 });
+
+test('the service answers others while it resolves a large fleet', async () => {
+  await using resolver = await start();
+  const many = Array.from({ length: 400 }, (_, i) => ({ path: `hosts/many-${i}.yaml`, content: goodHost }));
+  const done = new AbortController();
+  const submitted = submit(resolver.url, [...files(goodHost), ...many]).finally(() => done.abort());
+  let answeredMeanwhile = 0;
+  while (!done.signal.aborted) {
+    const { status } = await fetch(`${resolver.url}/healthz`);
+    if (status === 200 && !done.signal.aborted) answeredMeanwhile += 1;
+  }
+  assert.equal((await submitted).status, 201);
+  // A single one could have come before the work began.
+  assert.ok(answeredMeanwhile > 5, `${answeredMeanwhile} answers`);
+});
