@@ -7,14 +7,13 @@ import { connect, credsAuthenticator, type NatsConnection } from '@nats-io/trans
 import { issueCredentials, withClient } from '@nixfleet/infra';
 import { until } from '@nixfleet/infra/testing';
 import { FleetError, ReleaseDetail, RevisionDetail, RolloutDetail, type SubmitRevision } from '@nixfleet/schema';
-import { Api } from '../../apps/cli/src/api.ts';
 import { createRelease } from '../../apps/cli/src/commands/release.ts';
 import type { Context } from '../../apps/cli/src/context.ts';
 import { loadFleet } from '../../apps/cli/src/fleet-directory.ts';
 import { type AgentHost } from '../../apps/cli/src/up/agents.ts';
 import { type Backend, startBackend } from '../../apps/cli/src/up/backend.ts';
+import { localContext } from '../../apps/cli/src/up/local-context.ts';
 import { Reporter } from '../../apps/cli/src/up/reporter.ts';
-import { grpcAddressOf } from '../../apps/cli/src/up/services.ts';
 import { StateDir } from '../../apps/cli/src/up/state-dir.ts';
 import { Supervisor } from '../../apps/cli/src/up/supervisor.ts';
 import { type FaultHost, faultHosts, writeFaultFleet } from './fault-fleet.ts';
@@ -95,7 +94,7 @@ export class FaultBackend implements AsyncDisposable {
     this.said = fields.said;
     this.#stack = fields.stack;
     this.fleetDir = join(this.state.path, 'fleet');
-    this.#context = makeContext(this.state, this.backend);
+    this.#context = localContext(this.state, this.backend, { json: true, print: () => undefined });
   }
 
   static async start(options: FaultBackendOptions = {}): Promise<FaultBackend> {
@@ -222,25 +221,6 @@ export class FaultBackend implements AsyncDisposable {
 function killAtExit(supervisor: Supervisor): void {
   process.once('exit', () => supervisor.killAll());
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
-}
-
-function makeContext(state: StateDir, { urls, secrets, ports }: Backend): Context {
-  const token = (): string => secrets.operatorToken;
-  return {
-    output: { json: true, print: () => undefined },
-    settings: {
-      resolverUrl: urls.resolver,
-      deployerUrl: urls.deployer,
-      cacheUrl: urls.cache,
-      telemetryUrl: urls.telemetry,
-      deployerGrpcAddress: grpcAddressOf(ports),
-      token,
-      keyFile: state.releaseKeyFile,
-    },
-    resolver: new Api('config-resolver', urls.resolver, token),
-    deployer: new Api('deployer', urls.deployer, token),
-    telemetry: new Api('telemetry', urls.telemetry, token),
-  };
 }
 
 /** Puts our `mkdir` before the system's on the PATH of what this process starts. */

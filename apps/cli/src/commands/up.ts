@@ -2,19 +2,17 @@ import { resolve } from 'node:path';
 import { type BuiltFleet, buildFleet } from '@nixfleet/fleet';
 import { FleetError } from '@nixfleet/schema';
 import type { Command } from 'commander';
-import { Api } from '../api.ts';
-import type { Context } from '../context.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { loadFleet } from '../fleet-directory.ts';
-import { type Backend, startBackend } from '../up/backend.ts';
+import { startBackend } from '../up/backend.ts';
 import { type DeliverOptions, deliver, unlessStopped } from '../up/deliver.ts';
 import { playDemo } from '../up/demo.ts';
 import { clearState } from '../up/demo-state.ts';
 import { formatGuide, shownPath } from '../up/guide.ts';
 import { stopOnSignals } from '../up/interrupt.ts';
+import { localContext } from '../up/local-context.ts';
 import { chooseDemoHosts, listAgentHosts } from '../up/local-fleet.ts';
 import { Reporter } from '../up/reporter.ts';
-import { grpcAddressOf } from '../up/services.ts';
 import { checkoutDir, isAlive, lockState, StateDir } from '../up/state-dir.ts';
 import { Supervisor } from '../up/supervisor.ts';
 
@@ -33,25 +31,6 @@ function readPorts({ ports, demo }: UpFlags): 'fixed' | 'auto' {
   if (choice === 'fixed' || choice === 'auto') return choice;
   throw new FleetError('invalid_input', `--ports takes fixed or auto, got ${JSON.stringify(choice)}`);
 }
-
-const makeContext = (state: StateDir, { urls, secrets, ports }: Backend): Context => {
-  const token = (): string => secrets.operatorToken;
-  return {
-    output: { json: false, print: (text) => process.stdout.write(`${text}\n`) },
-    settings: {
-      resolverUrl: urls.resolver,
-      deployerUrl: urls.deployer,
-      cacheUrl: urls.cache,
-      telemetryUrl: urls.telemetry,
-      deployerGrpcAddress: grpcAddressOf(ports),
-      token,
-      keyFile: state.releaseKeyFile,
-    },
-    resolver: new Api('config-resolver', urls.resolver, token),
-    deployer: new Api('deployer', urls.deployer, token),
-    telemetry: new Api('telemetry', urls.telemetry, token),
-  };
-};
 
 interface Run {
   readonly flags: UpFlags;
@@ -74,7 +53,7 @@ async function run({ flags, state, fleet, supervisor, reporter }: Run): Promise<
     hosts,
   });
   const delivery: DeliverOptions = {
-    context: makeContext(state, backend),
+    context: localContext(state, backend, { json: false, print: (text) => process.stdout.write(`${text}\n`) }),
     reporter,
     fleetDir,
     keyFile: state.releaseKeyFile,
