@@ -7,6 +7,8 @@ import { TestPostgres } from '../libs/infra/src/testing.ts';
 const root = join(import.meta.dirname, '..');
 const everything = ['libs', 'services', 'apps', 'test'].map((dir) => `${dir}/**/*.test.ts`);
 const fileConcurrency = 2;
+/** No file takes a third of it: what hangs must end as a failure, with its name. */
+const hangMs = 900_000;
 
 const given = process.argv.slice(2);
 const asked = new AbortController();
@@ -14,7 +16,12 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => as
 
 await using postgres = await TestPostgres.open();
 if (!asked.signal.aborted) {
-  const options = ['--test', '--test-reporter=spec', `--test-concurrency=${fileConcurrency}`];
+  const options = [
+    '--test',
+    '--test-reporter=spec',
+    `--test-concurrency=${fileConcurrency}`,
+    `--test-timeout=${hangMs}`,
+  ];
   const child = spawn(process.execPath, [...options, ...(given.length > 0 ? given : everything)], {
     cwd: root,
     stdio: 'inherit',

@@ -9,6 +9,8 @@ import { matchIds, normalise, readTutorial } from './tutorial.ts';
 const page = join(import.meta.dirname, '../../docs/tutorial.md');
 const cli = join(import.meta.dirname, '../../apps/cli/src/main.ts');
 const endMark = '__the command has ended__';
+/** From one piece of output to the next. */
+const commandTimeoutMs = 120_000;
 
 /** One shell for all commands, so that what one exports the next one sees. */
 class Shell implements AsyncDisposable {
@@ -32,7 +34,11 @@ class Shell implements AsyncDisposable {
     this.#child.stdin.write(`${command} </dev/null\nprintf '%s\\n' '${endMark}'\n`);
     while (!this.#output.includes(endMark)) {
       this.#changed = Promise.withResolvers();
-      if (!this.#output.includes(endMark)) await this.#changed.promise;
+      if (this.#output.includes(endMark)) break;
+      const { promise, reject } = this.#changed;
+      const late = new Error(`${command} does not end; so far:\n${this.#output}`);
+      const timer = setTimeout(() => reject(late), commandTimeoutMs);
+      await promise.finally(() => clearTimeout(timer));
     }
     const text = this.#output.slice(0, this.#output.indexOf(endMark)).replace(/\n$/, '');
     return text === '' ? [] : text.split('\n').map((line) => line.trimEnd());

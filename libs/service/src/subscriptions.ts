@@ -1,8 +1,8 @@
 import type { JsMsg } from '@nats-io/jetstream';
-import { type Envelope, type EventContract, eventFilter, streamOf } from '@nixfleet/schema';
+import { type Envelope, type EventContract, eventFilter, FleetError, streamOf } from '@nixfleet/schema';
 import type { Transaction } from 'kysely';
 import type { Static, TSchema } from 'typebox';
-import { type ConsumerDeps, runConsumer, settleFailure } from './consumers.ts';
+import { type ConsumerDeps, outcomeOf, runConsumer, settleFailure } from './consumers.ts';
 import type { Database } from './database.ts';
 import { decodeEnvelope } from './envelope.ts';
 import { claimInbox, startInboxPruning } from './inbox.ts';
@@ -77,9 +77,12 @@ export function startSubscription<Tables, Data extends TSchema>(
       try {
         // A commit for a hundred events instead of a hundred commits.
         settle(batch, await apply(batch.map((message) => message.data)));
-      } catch {
-        // One of them is wrong, or Postgres is away: each for itself, so that one spoils no other.
-        for (const message of batch) await handleOne(message);
+      } catch (error) {
+        // Postgres is away: all go back together, for trying them one by one would only break their order.
+        if (outcomeOf(error, 1) === 'retry' && error instanceof FleetError)
+          for (const message of batch) await settleFailure(deps, consumer, message, error);
+        // One of them is wrong: each for itself, so that it spoils no other, and is named.
+        else for (const message of batch) await handleOne(message);
       }
     },
   );
